@@ -1,0 +1,82 @@
+/* buf.c - byte spans and bounded growing buffers. */
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+bool nx_str_eq(nx_str a, nx_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+nx_str nx_str_of(const char *c_string)
+{
+    return (nx_str){c_string ? c_string : "", c_string ? strlen(c_string) : 0};
+}
+
+void nx_buf_free(nx_buf *b)
+{
+    nx_free(b->data);
+    *b = (nx_buf){.max = b->max};
+}
+
+void nx_buf_clear(nx_buf *b)
+{
+    b->len = 0;
+    if (b->data) b->data[0] = '\0';
+}
+
+char *nx_buf_room(nx_buf *b, size_t n, nx_error *err)
+{
+    if (n > b->max || b->len > b->max - n) {
+        nx_fail(err, NX_ELIMIT, "buffer limit of %zu bytes reached", b->max);
+        return NULL;
+    }
+    if (b->data && b->cap - b->len > n) return b->data + b->len;
+
+    size_t want = b->len + n + 1;    /* + the NUL; max is a length, so this can't wrap in use */
+    size_t grown = b->cap + b->cap / 2;
+    size_t cap = want > grown ? want : grown;
+    if (cap > b->max + 1) cap = b->max + 1;
+    if (cap < 64 && b->max >= 64) cap = 64;
+    char *data = nx_realloc(b->data, cap, 1);
+    if (!data) {
+        nx_fail(err, NX_ENOMEM, "buffer of %zu bytes", cap);
+        return NULL;
+    }
+    b->data = data;
+    b->cap = cap;
+    return data + b->len;
+}
+
+nx_status nx_buf_add(nx_buf *b, const void *bytes, size_t n, nx_error *err)
+{
+    nx_error local = {0};
+    char    *to = nx_buf_room(b, n, err ? err : &local);
+
+    if (!to) return err ? err->status : local.status;
+    if (n) memcpy(to, bytes, n);
+    b->len += n;
+    b->data[b->len] = '\0';
+    return NX_OK;
+}
+
+nx_status nx_buf_addf(nx_buf *b, nx_error *err, const char *fmt, ...)
+{
+    va_list  args;
+    nx_error local = {0};
+
+    va_start(args, fmt);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (n < 0) return nx_fail(err, NX_EINTERNAL, "vsnprintf failed for \"%s\"", fmt);
+    char *to = nx_buf_room(b, (size_t)n, err ? err : &local);
+    if (!to) return err ? err->status : local.status;
+    va_start(args, fmt);
+    vsnprintf(to, (size_t)n + 1, fmt, args);
+    va_end(args);
+    b->len += (size_t)n;
+    return NX_OK;
+}

@@ -1,0 +1,51 @@
+/* cpu.c - CPU features and counts on Linux. */
+#define _GNU_SOURCE
+#include "os/cpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+nx_status nx_cpu_features(uint32_t *out, const char *limit, nx_error *err)
+{
+    uint32_t found = 0;
+
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("f16c"))
+        found |= NX_CPU_AVX2;
+#endif
+    *out = found;
+    if (!limit || !*limit || strcmp(limit, "avx2") == 0) return NX_OK;
+    if (strcmp(limit, "ref") == 0) {
+        *out = 0;
+        return NX_OK;
+    }
+    return nx_fail(err, NX_EINVAL, "NEXUS_CPU=%s: expected \"ref\" or \"avx2\"", limit);
+}
+
+int nx_cpu_count(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int n = CPU_COUNT(&set);
+    return n > 0 ? n : 1;
+}
+
+void nx_cpu_name(char *out, int cap)
+{
+    char  line[256];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+
+    snprintf(out, (size_t)cap, "unknown");
+    while (f && fgets(line, sizeof line, f)) {
+        char *value = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !value) continue;
+        value[strcspn(value, "\n")] = '\0';
+        snprintf(out, (size_t)cap, "%s", value + 2);
+        break;
+    }
+    if (f) fclose(f);
+}

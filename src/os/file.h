@@ -1,0 +1,44 @@
+/* file.h - files: mapped read-only, read whole, written aside and renamed. */
+#ifndef NX_OS_FILE_H
+#define NX_OS_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+
+/* A regular file, mapped read-only. Shared page cache: costs no private memory. */
+typedef struct nx_file_map {
+    const unsigned char *data;    /* NULL when bytes == 0 */
+    size_t               bytes;
+    char                *path;    /* as given; owned */
+} nx_file_map;
+
+/* Errors: NX_ENOENT, NX_EINVAL (a directory or special file), NX_EIO. The caller must not shrink
+ * the file while it is mapped (a read past its new end is a SIGBUS, as with every mapping). */
+nx_status nx_file_map_open(nx_file_map *out, const char *path, nx_error *err);
+void      nx_file_map_close(nx_file_map *m);    /* an all-zero struct is fine */
+
+/* Ask the kernel to read ahead and to keep the pages (advice: failures are ignored). */
+void nx_file_map_willneed(const nx_file_map *m, size_t offset, size_t bytes);
+
+/* Append all of fd to out until its end (a pipe, stdin, a file). NX_ELIMIT beyond out->max. */
+nx_status nx_fd_read_all(nx_buf *out, int fd, const char *name, nx_error *err);
+nx_status nx_file_read_all(nx_buf *out, const char *path, nx_error *err);
+
+/* Write all bytes or fail with the reason; EPIPE comes back as NX_EIO with a plain message. */
+nx_status nx_fd_write_all(int fd, const void *bytes, size_t n, const char *name, nx_error *err);
+
+/* A file that appears whole or not at all: written to PATH.partial, synced, renamed by commit. */
+typedef struct nx_file_out {
+    int   fd;
+    char *path, *path_partial;
+} nx_file_out;
+
+nx_status nx_file_out_open(nx_file_out *f, const char *path, nx_error *err);
+nx_status nx_file_out_commit(nx_file_out *f, nx_error *err);    /* closes, also on error */
+void      nx_file_out_abort(nx_file_out *f);    /* removes the partial file; no-op after commit */
+
+bool nx_file_exists(const char *path);
+
+#endif
