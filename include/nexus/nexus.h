@@ -125,7 +125,7 @@ typedef enum nx_kv_type { NX_KV_F16, NX_KV_F32, NX_KV_Q8_0 } nx_kv_type;
 
 typedef struct nx_session_options {
     int32_t    n_ctx;      /* positions; 0: the model's context, at most 4096 */
-    int32_t    n_batch;    /* tokens computed together while reading a prompt; default 512 */
+    int32_t    n_batch;    /* tokens computed together while reading a prompt; default 256 */
     nx_kv_type kv_type;    /* default NX_KV_F16 */
 } nx_session_options;
 
