@@ -69,19 +69,19 @@ typedef enum nx_status {
 /* Filled only when a call returns something else than NX_OK. Plain data: copy it freely. */
 typedef struct nx_error {
     nx_status status;
-    char      text[NX_ERROR_TEXT_MAX];    /* what, where, expected, found, hint; UTF-8 */
+    char      text[NX_ERROR_TEXT_MAX]; /* what, where, expected, found, hint; UTF-8 */
 } nx_error;
 
-NX_API const char *nx_status_name(nx_status st);    /* "EFORMAT" */
-NX_API const char *nx_status_text(nx_status st);    /* "malformed file" */
-NX_API const char *nx_version(void);                /* NX_VERSION of the library in use */
+NX_API const char *nx_status_name(nx_status st); /* "EFORMAT" */
+NX_API const char *nx_status_text(nx_status st); /* "malformed file" */
+NX_API const char *nx_version(void);             /* NX_VERSION of the library in use */
 
 /* ---- Engine: a loaded model ----------------------------------------------------------------- */
 
 typedef struct nx_engine nx_engine;
 
 typedef struct nx_engine_options {
-    int32_t n_threads;    /* 0: as many as this process has processors */
+    int32_t n_threads; /* 0: as many as this process has processors */
 } nx_engine_options;
 
 NX_API void nx_engine_options_default(nx_engine_options *opt);
@@ -92,11 +92,11 @@ NX_API void nx_engine_options_default(nx_engine_options *opt);
  * named in the message), NX_ENOMEM. */
 NX_API nx_status nx_engine_open(nx_engine **out, const char *path, const nx_engine_options *opt,
                                 nx_error *err);
-NX_API void nx_engine_close(nx_engine *engine);    /* after its sessions; NULL does nothing */
+NX_API void      nx_engine_close(nx_engine *engine); /* after its sessions; NULL does nothing */
 
 typedef struct nx_engine_info {
-    const char *architecture;    /* "llama"; borrowed from the engine, as is name */
-    const char *name;            /* general.name, or "" */
+    const char *architecture; /* "llama"; borrowed from the engine, as is name */
+    const char *name;         /* general.name, or "" */
     uint64_t    n_params;
     uint64_t    weights_bytes;
     int32_t     n_vocab, n_ctx_model, n_layers, n_embd;
@@ -124,9 +124,9 @@ typedef struct nx_session nx_session;
 typedef enum nx_kv_type { NX_KV_F16, NX_KV_F32, NX_KV_Q8_0 } nx_kv_type;
 
 typedef struct nx_session_options {
-    int32_t    n_ctx;      /* positions; 0: the model's context, at most 4096 */
-    int32_t    n_batch;    /* tokens computed together while reading a prompt; default 256 */
-    nx_kv_type kv_type;    /* default NX_KV_F16 */
+    int32_t    n_ctx;   /* positions; 0: the model's context, at most 4096 */
+    int32_t    n_batch; /* tokens computed together while reading a prompt; default 256 */
+    nx_kv_type kv_type; /* default NX_KV_F16 */
 } nx_session_options;
 
 NX_API void nx_session_options_default(nx_session_options *opt);
@@ -135,33 +135,33 @@ NX_API void nx_session_options_default(nx_session_options *opt);
  * NX_ENOMEM. */
 NX_API nx_status nx_session_create(nx_session **out, nx_engine *engine,
                                    const nx_session_options *opt, nx_error *err);
-NX_API void nx_session_destroy(nx_session *session);
+NX_API void      nx_session_destroy(nx_session *session);
 
 /* Feed n_ids tokens. After NX_OK, logits are those after the last one. After an error the session
  * is as it was before the call. NX_ELIMIT when the context can't hold them: both numbers are in
  * the message. */
-NX_API nx_status nx_session_eval(nx_session *session, const int32_t *ids, size_t n_ids,
-                                 nx_error *err);
-NX_API const float *nx_session_logits(const nx_session *session);    /* [n_vocab], until next eval */
-NX_API int32_t      nx_session_length(const nx_session *session);    /* positions in use */
+NX_API nx_status    nx_session_eval(nx_session *session, const int32_t *ids, size_t n_ids,
+                                    nx_error *err);
+NX_API const float *nx_session_logits(const nx_session *session); /* [n_vocab], until next eval */
+NX_API int32_t      nx_session_length(const nx_session *session); /* positions in use */
 NX_API nx_status    nx_session_rewind(nx_session *session, int32_t n_keep, nx_error *err);
 
 /* ---- Generation ----------------------------------------------------------------------------- */
 
 typedef struct nx_generate_options {
-    int32_t  n_predict;           /* new tokens at most; default 256; capped by the context */
-    float    temperature;         /* 0: greedy; default 0.8 */
-    int32_t  top_k;               /* 0: off; default 40 */
-    float    top_p;               /* 1: off; default 0.95 */
-    float    min_p;               /* 0: off; default 0.05 */
-    float    typical_p;           /* 1: off, the default */
-    float    repeat_penalty;      /* 1: off, the default */
-    float    frequency_penalty;   /* 0: off, the default */
-    float    presence_penalty;    /* 0: off, the default */
-    int32_t  penalty_window;      /* last tokens that penalties see; default 64; -1: all */
-    uint64_t seed;                /* the same seed gives the same text; default 0: a random one */
-    const char *const *stop;      /* [n_stop] texts that end the answer and are not part of it */
-    size_t   n_stop;
+    int32_t            n_predict;      /* new tokens at most; default 256; capped by the context */
+    float              temperature;    /* 0: greedy; default 0.8 */
+    int32_t            top_k;          /* 0: off; default 40 */
+    float              top_p;          /* 1: off; default 0.95 */
+    float              min_p;          /* 0: off; default 0.05 */
+    float              typical_p;      /* 1: off, the default */
+    float              repeat_penalty; /* 1: off, the default */
+    float              frequency_penalty; /* 0: off, the default */
+    float              presence_penalty;  /* 0: off, the default */
+    int32_t            penalty_window;    /* last tokens that penalties see; default 64; -1: all */
+    uint64_t           seed; /* the same seed gives the same text; default 0: a random one */
+    const char *const *stop; /* [n_stop] texts that end the answer and are not part of it */
+    size_t             n_stop;
 } nx_generate_options;
 
 NX_API void nx_generate_options_default(nx_generate_options *opt);
@@ -174,7 +174,7 @@ typedef enum nx_finish { NX_FINISH_STOP, NX_FINISH_LENGTH, NX_FINISH_CANCELLED }
 typedef struct nx_generate_result {
     int32_t   n_prompt, n_new;
     nx_finish finish;
-    uint64_t  seed;          /* the one in force */
+    uint64_t  seed; /* the one in force */
     double    prefill_s, decode_s;
 } nx_generate_result;
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Thread_local int64_t allocs_left = -1;    /* -1: no limit */
+static _Thread_local int64_t allocs_left = -1; /* -1: no limit */
 
 static bool refused(void)
 {

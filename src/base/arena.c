@@ -10,7 +10,7 @@
 
 struct nx_arena_chunk {
     nx_arena_chunk *next;
-    size_t          used, cap;    /* bytes of data[] */
+    size_t          used, cap; /* bytes of data[] */
     _Alignas(ALIGN) unsigned char data[];
 };
 

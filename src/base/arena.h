@@ -14,7 +14,7 @@ typedef struct nx_arena_chunk nx_arena_chunk;
 typedef struct nx_arena {
     nx_arena_chunk *head;
     size_t          chunk_bytes;
-    size_t          used_bytes;    /* handed out since the last reset */
+    size_t          used_bytes; /* handed out since the last reset */
 } nx_arena;
 
 /* n * size bytes aligned to 16, zeroed; NULL when out of memory or on overflow. Lives until
@@ -22,7 +22,7 @@ typedef struct nx_arena {
 void *nx_arena_alloc(nx_arena *a, size_t n, size_t size);
 char *nx_arena_strndup(nx_arena *a, const char *s, size_t len);
 
-void nx_arena_reset(nx_arena *a);    /* keeps the newest chunk for reuse */
+void nx_arena_reset(nx_arena *a); /* keeps the newest chunk for reuse */
 void nx_arena_free(nx_arena *a);
 
 #endif

@@ -36,7 +36,7 @@ char *nx_buf_room(nx_buf *b, size_t n, nx_error *err)
     }
     if (b->data && b->cap - b->len > n) return b->data + b->len;
 
-    size_t want = b->len + n + 1;    /* + the NUL; max is a length, so this can't wrap in use */
+    size_t want = b->len + n + 1; /* + the NUL; max is a length, so this can't wrap in use */
     size_t grown = b->cap + b->cap / 2;
     size_t cap = want > grown ? want : grown;
     if (cap > b->max + 1) cap = b->max + 1;

@@ -15,8 +15,8 @@ typedef struct nx_str {
 
 #define NX_STR(literal) ((nx_str){(literal), sizeof(literal) - 1})
 
-bool nx_str_eq(nx_str a, nx_str b);
-nx_str nx_str_of(const char *c_string);    /* NULL gives the empty span */
+bool   nx_str_eq(nx_str a, nx_str b);
+nx_str nx_str_of(const char *c_string); /* NULL gives the empty span */
 
 /* Zero-initialised with a ceiling: nx_buf b = {.max = 1 << 20}. One owner, one thread.
  * data is NUL-terminated one byte past len whenever it isn't NULL. */
@@ -25,8 +25,8 @@ typedef struct nx_buf {
     size_t len, cap, max;
 } nx_buf;
 
-void nx_buf_free(nx_buf *b);     /* leaves an empty buffer with the same ceiling */
-void nx_buf_clear(nx_buf *b);    /* len = 0, memory kept */
+void nx_buf_free(nx_buf *b);  /* leaves an empty buffer with the same ceiling */
+void nx_buf_clear(nx_buf *b); /* len = 0, memory kept */
 
 /* Append. NX_ELIMIT beyond max, NX_ENOMEM; the buffer is then unchanged. */
 nx_status nx_buf_add(nx_buf *b, const void *bytes, size_t n, nx_error *err);

@@ -12,7 +12,7 @@ static void trim_half_character(char *s, size_t len)
     while (start > 0 && ((unsigned char)s[start - 1] & 0xC0) == 0x80) start--;
     if (start == 0) return;
     unsigned char lead = (unsigned char)s[start - 1];
-    size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    size_t        want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
     if (len - (start - 1) < want) s[start - 1] = '\0';
 }
 
@@ -37,7 +37,7 @@ nx_status nx_fail(nx_error *err, nx_status st, const char *fmt, ...)
 
 nx_status nx_fail_prefix(nx_error *err, nx_status st, const char *fmt, ...)
 {
-    char tail[sizeof err->text];
+    char    tail[sizeof err->text];
     va_list args;
 
     if (!err) return st;
@@ -46,7 +46,7 @@ nx_status nx_fail_prefix(nx_error *err, nx_status st, const char *fmt, ...)
     nx_fail_v(err, st, fmt, args);
     va_end(args);
     size_t len = strlen(err->text);
-    int n = snprintf(err->text + len, sizeof err->text - len, ": %s", tail);
+    int    n = snprintf(err->text + len, sizeof err->text - len, ": %s", tail);
     if (n >= (int)(sizeof err->text - len)) trim_half_character(err->text, sizeof err->text - 1);
     return st;
 }

@@ -26,7 +26,7 @@ static void write_all(const char *s, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(log_opt.fd, s, len);
-        if (n <= 0) return;    /* a log that can't be written has nobody to tell */
+        if (n <= 0) return; /* a log that can't be written has nobody to tell */
         s += n;
         len -= (size_t)n;
     }
@@ -46,8 +46,8 @@ static void format_time(char *out, size_t cap, int64_t ms)
 
 static void write_json(nx_log_level level, const char *text)
 {
-    nx_buf  b = {.max = 16384};
-    char    when[48];
+    nx_buf b = {.max = 16384};
+    char   when[48];
 
     nx_buf_add(&b, "{", 1, NULL);
     if (log_opt.clock_ms) {

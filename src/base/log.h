@@ -19,11 +19,11 @@ typedef enum nx_log_level {
 } nx_log_level;
 
 typedef struct nx_log_options {
-    nx_log_level level;             /* lines above it are dropped; default NX_LOG_INFO */
-    bool         json;              /* one JSON object a line: time, level, message */
-    bool         colour;            /* text only */
-    int          fd;                /* default 2 */
-    int64_t (*clock_ms)(void);      /* Unix time in milliseconds, or NULL */
+    nx_log_level level;        /* lines above it are dropped; default NX_LOG_INFO */
+    bool         json;         /* one JSON object a line: time, level, message */
+    bool         colour;       /* text only */
+    int          fd;           /* default 2 */
+    int64_t (*clock_ms)(void); /* Unix time in milliseconds, or NULL */
 } nx_log_options;
 
 /* Before the first other thread starts; the options are copied. */

@@ -11,26 +11,26 @@
 
 typedef struct nx_step {
     int32_t      id;
-    const float *logits;     /* [n_vocab] that chose id, before any sampling change; borrowed */
+    const float *logits; /* [n_vocab] that chose id, before any sampling change; borrowed */
     int32_t      n_vocab;
 } nx_step;
 
 typedef struct nx_generation {
     /* What to do. */
-    int32_t           n_predict;       /* new tokens at most, >= 0 */
-    nx_sampler       *sampler;         /* borrowed */
-    const nx_str     *stop;            /* [n_stop] texts that end the answer, not part of it */
-    size_t            n_stop;
-    bool              ignore_end;      /* go on after end-of-answer tokens */
-    int  (*on_text)(void *ctx, const char *text, size_t len);    /* whole characters; 0: go on */
-    void (*on_step)(void *ctx, const nx_step *step);             /* each new token; may be NULL */
-    nx_progress_fn    on_prefill;      /* may be NULL */
-    void             *ctx;
-    const atomic_bool *cancel;         /* may be NULL */
+    int32_t       n_predict; /* new tokens at most, >= 0 */
+    nx_sampler   *sampler;   /* borrowed */
+    const nx_str *stop;      /* [n_stop] texts that end the answer, not part of it */
+    size_t        n_stop;
+    bool          ignore_end;                                /* go on after end-of-answer tokens */
+    int (*on_text)(void *ctx, const char *text, size_t len); /* whole characters; 0: go on */
+    void (*on_step)(void *ctx, const nx_step *step);         /* each new token; may be NULL */
+    nx_progress_fn     on_prefill;                           /* may be NULL */
+    void              *ctx;
+    const atomic_bool *cancel; /* may be NULL */
     /* What happened. */
-    int32_t   n_prompt, n_new;         /* an end-of-answer token is not counted nor reported */
+    int32_t   n_prompt, n_new; /* an end-of-answer token is not counted nor reported */
     nx_finish finish;
-    double    prefill_s, decode_s;     /* decode_s: from the first new token to the last */
+    double    prefill_s, decode_s; /* decode_s: from the first new token to the last */
 } nx_generation;
 
 /* Continue tl with prompt[0..n), n >= 1, then generate. The answer's tokens stand in the timeline

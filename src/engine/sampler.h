@@ -20,20 +20,20 @@
 
 typedef struct nx_logit_bias {
     int32_t id;
-    float   bias;    /* added to the logit; -INFINITY forbids the token */
+    float   bias; /* added to the logit; -INFINITY forbids the token */
 } nx_logit_bias;
 
 typedef struct nx_sampler_options {
-    float    temperature;        /* >= 0 */
-    int32_t  top_k;              /* 0: off */
-    float    top_p, typical_p;   /* (0, 1]; 1: off */
-    float    min_p;              /* [0, 1]; 0: off */
-    float    repeat_penalty;     /* > 0; 1: off */
-    float    frequency_penalty, presence_penalty;    /* finite; 0: off */
-    int32_t  penalty_window;     /* last tokens seen by the penalties; -1: all; 0: none */
-    uint64_t seed;
-    const nx_logit_bias *bias;   /* [n_bias], copied */
-    size_t   n_bias;
+    float                temperature;                         /* >= 0 */
+    int32_t              top_k;                               /* 0: off */
+    float                top_p, typical_p;                    /* (0, 1]; 1: off */
+    float                min_p;                               /* [0, 1]; 0: off */
+    float                repeat_penalty;                      /* > 0; 1: off */
+    float                frequency_penalty, presence_penalty; /* finite; 0: off */
+    int32_t              penalty_window; /* last tokens seen by the penalties; -1: all; 0: none */
+    uint64_t             seed;
+    const nx_logit_bias *bias; /* [n_bias], copied */
+    size_t               n_bias;
 } nx_sampler_options;
 
 void nx_sampler_options_default(nx_sampler_options *opt);
@@ -54,7 +54,7 @@ nx_status nx_sampler_next(nx_sampler *s, int32_t *id, const float *logits, const
 
 typedef struct nx_logprob {
     int32_t id;
-    float   logprob;    /* natural log of the softmax */
+    float   logprob; /* natural log of the softmax */
 } nx_logprob;
 
 /* The n likeliest tokens (n <= n_vocab), best first, ties by id; and the one of `id` (-1: skip). */

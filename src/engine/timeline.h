@@ -18,10 +18,10 @@ typedef struct nx_timeline nx_timeline;
 #define NX_CTX_DEFAULT_MAX 4096
 
 typedef struct nx_timeline_options {
-    int32_t  n_ctx;      /* 0: the model's context, at most NX_CTX_DEFAULT_MAX */
-    int32_t  n_batch;    /* rows per prefill step; 0: NX_BATCH_DEFAULT */
-    nx_dtype kv_dtype;   /* NX_DTYPE_F16 (set it: F32 is 0), F32, Q8_0 */
-    const atomic_bool *cancel;    /* checked between steps; NULL: never cancelled */
+    int32_t            n_ctx;    /* 0: the model's context, at most NX_CTX_DEFAULT_MAX */
+    int32_t            n_batch;  /* rows per prefill step; 0: NX_BATCH_DEFAULT */
+    nx_dtype           kv_dtype; /* NX_DTYPE_F16 (set it: F32 is 0), F32, Q8_0 */
+    const atomic_bool *cancel;   /* checked between steps; NULL: never cancelled */
 } nx_timeline_options;
 
 /* All memory is taken here. NX_ELIMIT: n_ctx above the model's (both numbers); NX_EINVAL,
@@ -43,8 +43,8 @@ nx_status nx_timeline_eval(nx_timeline *tl, const int32_t *ids, size_t n, nx_pro
 nx_status nx_timeline_eval_each(nx_timeline *tl, const int32_t *ids, size_t n,
                                 nx_logits_fn on_logits, void *ctx, nx_error *err);
 
-const float   *nx_timeline_logits(const nx_timeline *tl);    /* [n_vocab]; NULL before any eval */
-const int32_t *nx_timeline_ids(const nx_timeline *tl);       /* [nx_timeline_length] */
+const float   *nx_timeline_logits(const nx_timeline *tl); /* [n_vocab]; NULL before any eval */
+const int32_t *nx_timeline_ids(const nx_timeline *tl);    /* [nx_timeline_length] */
 int32_t        nx_timeline_length(const nx_timeline *tl);
 int32_t        nx_timeline_ctx(const nx_timeline *tl);
 const nx_llm  *nx_timeline_llm(const nx_timeline *tl);

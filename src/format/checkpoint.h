@@ -21,10 +21,10 @@ nx_status nx_checkpoint_open(nx_checkpoint **out, const char *path, nx_error *er
 void      nx_checkpoint_close(nx_checkpoint *cp);
 
 const char      *nx_checkpoint_path(const nx_checkpoint *cp);
-uint64_t         nx_checkpoint_bytes(const nx_checkpoint *cp);    /* of all its files */
+uint64_t         nx_checkpoint_bytes(const nx_checkpoint *cp); /* of all its files */
 int64_t          nx_checkpoint_n_tensors(const nx_checkpoint *cp);
 const nx_tensor *nx_checkpoint_tensor_at(const nx_checkpoint *cp, int64_t i);
-const nx_tensor *nx_checkpoint_tensor(const nx_checkpoint *cp, const char *name);    /* or NULL */
+const nx_tensor *nx_checkpoint_tensor(const nx_checkpoint *cp, const char *name); /* or NULL */
 
 /* Advise the kernel to read the weights in, in file order. */
 void nx_checkpoint_willneed(const nx_checkpoint *cp);
@@ -33,22 +33,33 @@ void nx_checkpoint_willneed(const nx_checkpoint *cp);
 
 /* GGUF's value types, with its numbers. */
 typedef enum nx_meta_type {
-    NX_META_U8, NX_META_I8, NX_META_U16, NX_META_I16, NX_META_U32, NX_META_I32, NX_META_F32,
-    NX_META_BOOL, NX_META_STRING, NX_META_ARRAY, NX_META_U64, NX_META_I64, NX_META_F64,
+    NX_META_U8,
+    NX_META_I8,
+    NX_META_U16,
+    NX_META_I16,
+    NX_META_U32,
+    NX_META_I32,
+    NX_META_F32,
+    NX_META_BOOL,
+    NX_META_STRING,
+    NX_META_ARRAY,
+    NX_META_U64,
+    NX_META_I64,
+    NX_META_F64,
 } nx_meta_type;
 
 typedef struct nx_meta {
-    nx_str       key;
-    nx_meta_type type;
-    nx_meta_type elem_type;    /* arrays: type of elements, never NX_META_ARRAY */
-    uint64_t     n;            /* arrays: number of elements; else 1 */
-    const unsigned char *data; /* first byte of the value, or of the first element; unaligned */
-    uint64_t     offset;       /* of data in its file, for messages */
+    nx_str               key;
+    nx_meta_type         type;
+    nx_meta_type         elem_type; /* arrays: type of elements, never NX_META_ARRAY */
+    uint64_t             n;         /* arrays: number of elements; else 1 */
+    const unsigned char *data;   /* first byte of the value, or of the first element; unaligned */
+    uint64_t             offset; /* of data in its file, for messages */
 } nx_meta;
 
 int64_t        nx_checkpoint_n_meta(const nx_checkpoint *cp);
 const nx_meta *nx_checkpoint_meta_at(const nx_checkpoint *cp, int64_t i);
-const nx_meta *nx_checkpoint_meta(const nx_checkpoint *cp, const char *key);    /* or NULL */
+const nx_meta *nx_checkpoint_meta(const nx_checkpoint *cp, const char *key); /* or NULL */
 
 /* Typed access. An absent key leaves *out alone and returns NX_OK when `required` is false;
  * NX_EFORMAT, naming key, offset, expected and found, for an absent required key, a wrong type
@@ -56,7 +67,7 @@ const nx_meta *nx_checkpoint_meta(const nx_checkpoint *cp, const char *key);    
 nx_status nx_meta_int(const nx_checkpoint *cp, const char *key, int64_t *out, int64_t min,
                       int64_t max, bool required, nx_error *err);
 nx_status nx_meta_float(const nx_checkpoint *cp, const char *key, double *out, bool required,
-                        nx_error *err);    /* finite values only */
+                        nx_error *err); /* finite values only */
 nx_status nx_meta_bool(const nx_checkpoint *cp, const char *key, bool *out, bool required,
                        nx_error *err);
 nx_status nx_meta_string(const nx_checkpoint *cp, const char *key, nx_str *out, bool required,

@@ -20,9 +20,9 @@ typedef struct nx_kv {
 uint64_t nx_kv_bytes(const nx_hparams *hp, nx_dtype dtype, int32_t n_pos);
 
 /* dtype: F16, F32 or Q8_0 (head_dim must be a multiple of 32: NX_EUNSUPPORTED). NX_ENOMEM. */
-nx_status nx_kv_open(nx_kv *kv, const nx_hparams *hp, nx_backend *be, nx_dtype dtype,
-                     int32_t n_pos, nx_error *err);
-void      nx_kv_close(nx_kv *kv);    /* an all-zero struct is fine */
+nx_status nx_kv_open(nx_kv *kv, const nx_hparams *hp, nx_backend *be, nx_dtype dtype, int32_t n_pos,
+                     nx_error *err);
+void      nx_kv_close(nx_kv *kv); /* an all-zero struct is fine */
 
 nx_kv_view nx_kv_keys(const nx_kv *kv, int32_t layer);
 nx_kv_view nx_kv_values(const nx_kv *kv, int32_t layer);

@@ -14,36 +14,36 @@
 
 /* What kind of transformer: constant per architecture. */
 typedef struct nx_arch {
-    const char  *name;         /* general.architecture: "llama" */
+    const char  *name; /* general.architecture: "llama" */
     nx_rope_kind rope_kind;
 } nx_arch;
 
 /* Sizes and numbers of one model, all checked: products of any three fit int64_t. */
 typedef struct nx_hparams {
     int32_t n_layers, n_embd, n_ff, n_vocab;
-    int32_t n_ctx;                 /* positions the model was made for */
-    int32_t n_heads, n_heads_kv;   /* n_heads is a multiple of n_heads_kv */
-    int32_t head_dim;              /* of queries, keys and values alike */
-    int32_t n_rot;                 /* even, <= head_dim: values of a head that rope rotates */
+    int32_t n_ctx;               /* positions the model was made for */
+    int32_t n_heads, n_heads_kv; /* n_heads is a multiple of n_heads_kv */
+    int32_t head_dim;            /* of queries, keys and values alike */
+    int32_t n_rot;               /* even, <= head_dim: values of a head that rope rotates */
     float   norm_eps;
     double  rope_base;
-    double  rope_scale;            /* positions are divided by it (linear scaling); 1: none */
+    double  rope_scale; /* positions are divided by it (linear scaling); 1: none */
 } nx_hparams;
 
 typedef struct nx_layer {
-    const float *attn_norm, *ffn_norm;    /* [n_embd] */
-    nx_tensor    wq;                      /* {n_embd, n_heads * head_dim} */
-    nx_tensor    wk, wv;                  /* {n_embd, n_heads_kv * head_dim} */
-    nx_tensor    wo;                      /* {n_heads * head_dim, n_embd} */
-    nx_tensor    gate, up;                /* {n_embd, n_ff} */
-    nx_tensor    down;                    /* {n_ff, n_embd} */
+    const float *attn_norm, *ffn_norm; /* [n_embd] */
+    nx_tensor    wq;                   /* {n_embd, n_heads * head_dim} */
+    nx_tensor    wk, wv;               /* {n_embd, n_heads_kv * head_dim} */
+    nx_tensor    wo;                   /* {n_heads * head_dim, n_embd} */
+    nx_tensor    gate, up;             /* {n_embd, n_ff} */
+    nx_tensor    down;                 /* {n_ff, n_embd} */
 } nx_layer;
 
 typedef struct nx_model {
     const nx_arch *arch;
     nx_hparams     hp;
-    nx_tensor      tok_embd;        /* {n_embd, n_vocab} */
-    nx_tensor      head;            /* {n_embd, n_vocab}: the same view as tok_embd when tied */
+    nx_tensor      tok_embd; /* {n_embd, n_vocab} */
+    nx_tensor      head;     /* {n_embd, n_vocab}: the same view as tok_embd when tied */
     bool           head_tied;
     const float   *out_norm;        /* [n_embd] */
     const float   *rope_factors;    /* [n_rot / 2] that divide the frequencies, or NULL */

@@ -16,7 +16,7 @@ typedef struct nx_walk nx_walk;
 nx_status nx_walk_create(nx_walk **out, const nx_model *model, nx_backend *be, int32_t n_batch,
                          int32_t n_pos, nx_error *err);
 void      nx_walk_destroy(nx_walk *w);
-uint64_t  nx_walk_bytes(const nx_walk *w);    /* activations it holds */
+uint64_t  nx_walk_bytes(const nx_walk *w); /* activations it holds */
 
 /* Receives the logits [n_vocab] of row t of the step; borrowed for the call. */
 typedef void (*nx_logits_fn)(void *ctx, int32_t t, const float *logits);

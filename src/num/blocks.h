@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-#define NX_QK  32     /* numbers in a small block */
-#define NX_QKK 256    /* numbers in a super-block */
+#define NX_QK  32  /* numbers in a small block */
+#define NX_QKK 256 /* numbers in a super-block */
 
 /* x_i = d * (nibble_i - 8). Low nibbles are numbers 0..15, high nibbles 16..31. */
 typedef struct nx_block_q4_0 {

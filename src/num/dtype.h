@@ -32,23 +32,23 @@ typedef enum nx_dtype {
 #define X(NAME, text, type, len, gguf_id) NX_DTYPE_##NAME,
     NX_DTYPE_TABLE(X)
 #undef X
-    NX_DTYPE_COUNT
+        NX_DTYPE_COUNT
 } nx_dtype;
 
 typedef struct nx_dtype_info {
-    const char *name;           /* "q4_k" */
-    uint16_t    block_len;      /* numbers per block */
+    const char *name;      /* "q4_k" */
+    uint16_t    block_len; /* numbers per block */
     uint16_t    block_bytes;
-    uint32_t    gguf_id;        /* type number in GGUF files */
+    uint32_t    gguf_id; /* type number in GGUF files */
     /* Decode n numbers (a multiple of block_len) to f32, exactly as ggml's dequantize_row does,
      * bit for bit. src needs no alignment. */
     void (*decode)(float *dst, const void *src, int64_t n);
 } nx_dtype_info;
 
 const nx_dtype_info *nx_dtype_get(nx_dtype t);
-bool nx_dtype_by_name(nx_dtype *out, const char *name);           /* ignores case */
-bool nx_dtype_by_gguf_id(nx_dtype *out, uint32_t gguf_id);        /* only the types we compute */
-const char *nx_gguf_type_name(uint32_t gguf_id);    /* "IQ2_XXS" for all ids known today, or NULL */
+bool                 nx_dtype_by_name(nx_dtype *out, const char *name); /* ignores case */
+bool        nx_dtype_by_gguf_id(nx_dtype *out, uint32_t gguf_id); /* only the types we compute */
+const char *nx_gguf_type_name(uint32_t gguf_id); /* "IQ2_XXS" for all ids known today, or NULL */
 
 /* Bytes of a row of n numbers; n must be a multiple of block_len. */
 static inline size_t nx_dtype_row_bytes(nx_dtype t, int64_t n)

@@ -20,8 +20,8 @@
 
 #include "num/half.h"
 
-#define NX_EXP_LO     (-87.33654f)    /* smaller x give 0: results stay normal numbers */
-#define NX_EXP_HI     88.72283f       /* larger x give +inf */
+#define NX_EXP_LO     (-87.33654f) /* smaller x give 0: results stay normal numbers */
+#define NX_EXP_HI     88.72283f    /* larger x give +inf */
 #define NX_EXP_LOG2E  1.44269504f
 #define NX_EXP_LN2_HI 0.693359375f
 #define NX_EXP_LN2_LO (-2.12194440e-4f)
@@ -37,10 +37,10 @@ static inline float nx_expf(float x)
     if (!(x == x)) return x;
     if (x < NX_EXP_LO) return 0.0f;
     if (x > NX_EXP_HI) return nx_f32_from_bits(0x7F800000u);
-    float   n = rintf(x * NX_EXP_LOG2E);
-    float   r = fmaf(n, -NX_EXP_LN2_HI, x);
+    float n = rintf(x * NX_EXP_LOG2E);
+    float r = fmaf(n, -NX_EXP_LN2_HI, x);
     r = fmaf(n, -NX_EXP_LN2_LO, r);
-    float   p = NX_EXP_C7;
+    float p = NX_EXP_C7;
     p = fmaf(p, r, NX_EXP_C6);
     p = fmaf(p, r, NX_EXP_C5);
     p = fmaf(p, r, NX_EXP_C4);

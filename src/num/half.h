@@ -19,9 +19,9 @@ static inline uint32_t nx_f32_bits(float f)
     return u;
 }
 
-float    nx_f16_to_f32(uint16_t h);      /* exact, subnormals and NaN included */
-uint16_t nx_f32_to_f16(float f);         /* round to nearest even, as F16C does */
-uint16_t nx_f32_to_bf16(float f);        /* round to nearest even; NaN stays NaN (quiet) */
+float    nx_f16_to_f32(uint16_t h); /* exact, subnormals and NaN included */
+uint16_t nx_f32_to_f16(float f);    /* round to nearest even, as F16C does */
+uint16_t nx_f32_to_bf16(float f);   /* round to nearest even; NaN stays NaN (quiet) */
 
 static inline float nx_bf16_to_f32(uint16_t h)
 {

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-int64_t nx_clock_ns(void);         /* monotonic, for durations */
-int64_t nx_clock_unix_ms(void);    /* wall clock, for people */
+int64_t nx_clock_ns(void);      /* monotonic, for durations */
+int64_t nx_clock_unix_ms(void); /* wall clock, for people */
 
 #endif

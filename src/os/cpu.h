@@ -7,7 +7,7 @@
 #include "base/error.h"
 
 enum {
-    NX_CPU_AVX2 = 1 << 0,    /* AVX2 with FMA and F16C, and an OS that saves the registers */
+    NX_CPU_AVX2 = 1 << 0, /* AVX2 with FMA and F16C, and an OS that saves the registers */
 };
 
 /* Features found, masked by `limit`: NULL or "" for all, "ref" for none, "avx2" for up to AVX2.

@@ -47,7 +47,7 @@ static nx_status map_fd(nx_file_map *out, int fd, const char *path, nx_error *er
 nx_status nx_file_map_open(nx_file_map *out, const char *path, nx_error *err)
 {
     *out = (nx_file_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);    /* a FIFO must not block us */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
     if (fd < 0) return fail_errno(err, path, "open", errno);
     nx_status st = map_fd(out, fd, path, err);
     close(fd);
@@ -131,7 +131,7 @@ nx_status nx_file_out_open(nx_file_out *f, const char *path, nx_error *err)
     if (f->fd >= 0) return NX_OK;
     nx_status st = fail_errno(err, f->path_partial, "create", errno);
     nx_free(f->path_partial);
-    f->path_partial = NULL;    /* nothing to remove */
+    f->path_partial = NULL; /* nothing to remove */
     nx_file_out_abort(f);
     return st;
 }

@@ -9,15 +9,15 @@
 
 /* A regular file, mapped read-only. Shared page cache: costs no private memory. */
 typedef struct nx_file_map {
-    const unsigned char *data;    /* NULL when bytes == 0 */
+    const unsigned char *data; /* NULL when bytes == 0 */
     size_t               bytes;
-    char                *path;    /* as given; owned */
+    char                *path; /* as given; owned */
 } nx_file_map;
 
 /* Errors: NX_ENOENT, NX_EINVAL (a directory or special file), NX_EIO. The caller must not shrink
  * the file while it is mapped (a read past its new end is a SIGBUS, as with every mapping). */
 nx_status nx_file_map_open(nx_file_map *out, const char *path, nx_error *err);
-void      nx_file_map_close(nx_file_map *m);    /* an all-zero struct is fine */
+void      nx_file_map_close(nx_file_map *m); /* an all-zero struct is fine */
 
 /* Ask the kernel to read ahead and to keep the pages (advice: failures are ignored). */
 void nx_file_map_willneed(const nx_file_map *m, size_t offset, size_t bytes);
@@ -36,8 +36,8 @@ typedef struct nx_file_out {
 } nx_file_out;
 
 nx_status nx_file_out_open(nx_file_out *f, const char *path, nx_error *err);
-nx_status nx_file_out_commit(nx_file_out *f, nx_error *err);    /* closes, also on error */
-void      nx_file_out_abort(nx_file_out *f);    /* removes the partial file; no-op after commit */
+nx_status nx_file_out_commit(nx_file_out *f, nx_error *err); /* closes, also on error */
+void      nx_file_out_abort(nx_file_out *f); /* removes the partial file; no-op after commit */
 
 bool nx_file_exists(const char *path);
 

@@ -24,8 +24,8 @@ typedef struct worker {
 } worker;
 
 struct nx_pool {
-    int      n_threads, n_started;
-    worker  *workers;    /* [n_threads - 1] */
+    int     n_threads, n_started;
+    worker *workers; /* [n_threads - 1] */
 
     /* The job: written by the caller before epoch is raised, read by workers after. */
     nx_pool_fn fn;
@@ -33,11 +33,11 @@ struct nx_pool {
     int64_t    n, grain;
 
     _Alignas(64) _Atomic uint32_t epoch;
-    _Alignas(64) _Atomic int      pending;
-    _Atomic int                   n_asleep;    /* changed under lock */
-    bool                          stop;        /* under lock */
-    pthread_mutex_t               lock;
-    pthread_cond_t                wake;
+    _Alignas(64) _Atomic int pending;
+    _Atomic int     n_asleep; /* changed under lock */
+    bool            stop;     /* under lock */
+    pthread_mutex_t lock;
+    pthread_cond_t  wake;
 };
 
 static inline void cpu_relax(void)
@@ -153,7 +153,7 @@ void nx_pool_run(nx_pool *p, int64_t n, int64_t grain, nx_pool_fn fn, void *ctx)
     p->ctx = ctx;
     p->n = n;
     p->grain = grain < 1 ? 1 : grain;
-    if (p->n_threads == 1 || n <= p->grain) {    /* one range: waking others only costs */
+    if (p->n_threads == 1 || n <= p->grain) { /* one range: waking others only costs */
         fn(ctx, 0, 0, n);
         return;
     }

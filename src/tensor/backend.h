@@ -54,21 +54,21 @@ typedef struct nx_kv_view {
 } nx_kv_view;
 
 typedef enum nx_rope_kind {
-    NX_ROPE_PAIRS,     /* rotates (x[2i], x[2i+1]): `llama` in GGUF */
-    NX_ROPE_HALVES,    /* rotates (x[i], x[i + n_rot/2]): Hugging Face order, `neox` in GGUF */
+    NX_ROPE_PAIRS,  /* rotates (x[2i], x[2i+1]): `llama` in GGUF */
+    NX_ROPE_HALVES, /* rotates (x[i], x[i + n_rot/2]): Hugging Face order, `neox` in GGUF */
 } nx_rope_kind;
 
 /* The largest sizes that ops will see, so that all scratch is taken before the first token. */
 typedef struct nx_backend_sizes {
-    int32_t n_rows_max;    /* T: rows of activations in one op */
-    int64_t n_cols_max;    /* K: the longest row given to matmul */
-    int32_t n_pos_max;     /* positions that attention reads */
+    int32_t n_rows_max; /* T: rows of activations in one op */
+    int64_t n_cols_max; /* K: the longest row given to matmul */
+    int32_t n_pos_max;  /* positions that attention reads */
 } nx_backend_sizes;
 
 #define NX_MATMUL_GROUP_MAX 4
 
 typedef struct nx_backend_ops {
-    const char *name;    /* "cpu-avx2": for people and logs */
+    const char *name; /* "cpu-avx2": for people and logs */
 
     void (*destroy)(nx_backend *be);
 
@@ -82,8 +82,8 @@ typedef struct nx_backend_ops {
     bool (*supports)(const nx_backend *be, nx_dtype dtype);
 
     /* out[t, :] = row ids[t] of table (decoded exactly) * scale.   out [T, K], ids in range. */
-    void (*embed)(nx_backend *be, float *out, const nx_tensor *table, const int32_t *ids,
-                  int32_t T, float scale);
+    void (*embed)(nx_backend *be, float *out, const nx_tensor *table, const int32_t *ids, int32_t T,
+                  float scale);
 
     /* out[t, i] = (x[t, i] * r) * w[i], r = 1 / sqrtf(lanes16(D, x*x) / D + eps).
      * out may be x. w [D] f32. */
@@ -99,8 +99,8 @@ typedef struct nx_backend_ops {
     /* Rotate the first n_rot of each head's D values in place: x [T, H, D].
      * cs [T, n_rot/2, 2] holds cos and sin.   a' = a*cos - b*sin ; b' = a*sin + b*cos, written
      * a' = fmaf(a, cos, -(b * sin)), b' = fmaf(a, sin, b * cos). */
-    void (*rope)(nx_backend *be, float *x, const float *cs, nx_rope_kind kind, int32_t T,
-                 int32_t H, int32_t D, int32_t n_rot);
+    void (*rope)(nx_backend *be, float *x, const float *cs, nx_rope_kind kind, int32_t T, int32_t H,
+                 int32_t D, int32_t n_rot);
 
     /* Store src [T, n_heads, head_dim] at positions pos0 .. pos0+T-1 of the view. f16 rounds to
      * nearest even; q8_0 is ggml's reference quantisation (d rounded to f16 after use, codes by

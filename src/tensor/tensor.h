@@ -13,9 +13,9 @@
 typedef struct nx_tensor {
     const char *name;
     nx_dtype    dtype;
-    int32_t     n_dims;                    /* 1 to NX_TENSOR_DIMS_MAX; further ne are 1 */
-    int64_t     ne[NX_TENSOR_DIMS_MAX];    /* each >= 1; the product fits int64_t */
-    const void *data;                      /* alignment: none promised beyond 1 byte */
+    int32_t     n_dims;                 /* 1 to NX_TENSOR_DIMS_MAX; further ne are 1 */
+    int64_t     ne[NX_TENSOR_DIMS_MAX]; /* each >= 1; the product fits int64_t */
+    const void *data;                   /* alignment: none promised beyond 1 byte */
     size_t      bytes;
 } nx_tensor;
 

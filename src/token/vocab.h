@@ -10,7 +10,8 @@
 
 typedef struct nx_vocab nx_vocab;
 
-typedef enum nx_token_type {    /* numbers as in tokenizer.ggml.token_type */
+/* Numbers as in tokenizer.ggml.token_type. */
+typedef enum nx_token_type {
     NX_TOKEN_NORMAL = 1,
     NX_TOKEN_UNKNOWN,
     NX_TOKEN_CONTROL,
@@ -25,10 +26,10 @@ nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err);
 void      nx_vocab_close(nx_vocab *v);
 
 int32_t       nx_vocab_size(const nx_vocab *v);
-const char   *nx_vocab_kind(const nx_vocab *v);    /* "llama (SentencePiece)", "gpt2 (llama-bpe)" */
+const char   *nx_vocab_kind(const nx_vocab *v); /* "llama (SentencePiece)", "gpt2 (llama-bpe)" */
 nx_token_type nx_vocab_type(const nx_vocab *v, int32_t id);
-nx_str        nx_vocab_text(const nx_vocab *v, int32_t id);    /* as the file spells it: "▁the" */
-int32_t       nx_vocab_find(const nx_vocab *v, nx_str text);   /* id spelled so, or -1 */
+nx_str        nx_vocab_text(const nx_vocab *v, int32_t id);  /* as the file spells it: "▁the" */
+int32_t       nx_vocab_find(const nx_vocab *v, nx_str text); /* id spelled so, or -1 */
 
 /* Special ids; -1 when the vocabulary has none. */
 typedef struct nx_vocab_special {
@@ -54,8 +55,8 @@ nx_status nx_ids_add(nx_ids *l, int32_t id, nx_error *err);
 void      nx_ids_free(nx_ids *l);
 
 enum {
-    NX_ENCODE_ADD_SPECIAL   = 1 << 0,    /* bos and eos as the vocabulary wants them */
-    NX_ENCODE_PARSE_SPECIAL = 1 << 1,    /* control tokens spelled in the text become their ids */
+    NX_ENCODE_ADD_SPECIAL = 1 << 0,   /* bos and eos as the vocabulary wants them */
+    NX_ENCODE_PARSE_SPECIAL = 1 << 1, /* control tokens spelled in the text become their ids */
 };
 
 /* Append the ids of text[0..len) to out. Any bytes are allowed: invalid UTF-8 is encoded through
@@ -70,15 +71,14 @@ nx_status nx_vocab_encode(const nx_vocab *v, nx_ids *out, const char *text, size
 typedef struct nx_decoder {
     char    held[4];
     uint8_t n_held;
-    bool    started;         /* false: the next piece is the first of its text */
-    bool    keep_control;    /* spell control tokens out instead of dropping them */
+    bool    started;      /* false: the next piece is the first of its text */
+    bool    keep_control; /* spell control tokens out instead of dropping them */
 } nx_decoder;
 
 /* Append to out what token id lets us say: always whole UTF-8 characters. A byte that can't be
  * part of any character comes out as U+FFFD. NX_EINVAL for an id outside the vocabulary. */
-nx_status nx_decoder_push(nx_decoder *d, const nx_vocab *v, int32_t id, nx_buf *out,
-                          nx_error *err);
-nx_status nx_decoder_finish(nx_decoder *d, nx_buf *out, nx_error *err);    /* flush as U+FFFD */
+nx_status nx_decoder_push(nx_decoder *d, const nx_vocab *v, int32_t id, nx_buf *out, nx_error *err);
+nx_status nx_decoder_finish(nx_decoder *d, nx_buf *out, nx_error *err); /* flush as U+FFFD */
 
 /* The raw bytes of ids, one after the other (not necessarily UTF-8): byte for byte what was
  * encoded, when the ids came from nx_vocab_encode without specials. Control tokens give nothing
