@@ -8,6 +8,7 @@ set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 option(NX_FUZZ "Build the fuzz targets (clang's libFuzzer)" OFF)
+option(NX_SHARED "Build libnexus.so (sanitizers live in programs, not in libraries)" ON)
 
 # -ffp-contract=off: kernels agree bit for bit only if no compiler fuses on its own
 # (src/tensor/backend.h). -fno-math-errno lets sqrtf and rintf be instructions.
@@ -15,6 +16,9 @@ add_compile_options(-Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
   -Wmissing-prototypes -Wold-style-definition -Wvla -Wformat=2 -Wundef -Wwrite-strings
   -Werror -ffp-contract=off -fno-math-errno)
 add_compile_definitions(_POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
+if(NX_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)    # lets the fuzzer see which branches ran
+endif()
 include_directories(${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
 
 # nx_folder(path [DEPS folders...] [LIBS targets...] [PKG pkg-config names...])
@@ -83,9 +87,8 @@ function(nx_tests)
     target_link_libraries(${target} PRIVATE ${library} PkgConfig::CMOCKA)
     target_compile_definitions(${target} PRIVATE NX_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME unit/${folder}/${name} COMMAND ${target})
-    set_tests_properties(unit/${folder}/${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+    set_tests_properties(unit/${folder}/${name} PROPERTIES LABELS unit SKIP_RETURN_CODE 77
+      TIMEOUT 300)
   endforeach()
-  if(EXISTS ${CMAKE_SOURCE_DIR}/tests/CMakeLists.txt)
-    add_subdirectory(${CMAKE_SOURCE_DIR}/tests)
-  endif()
+  add_subdirectory(tests)
 endfunction()

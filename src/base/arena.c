@@ -16,7 +16,7 @@ struct nx_arena_chunk {
 
 static nx_arena_chunk *push_chunk(nx_arena *a, size_t need)
 {
-    size_t cap = a->chunk_bytes ? a->chunk_bytes : 64 * 1024;
+    size_t cap = a->chunk_bytes ? a->chunk_bytes : (size_t)64 * 1024;
 
     if (cap < need) cap = need;
     if (cap > SIZE_MAX - sizeof(nx_arena_chunk)) return NULL;

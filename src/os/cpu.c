@@ -3,8 +3,21 @@
 #include "os/cpu.h"
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* clang 16 doesn't know "f16c" in __builtin_cpu_supports: ask the processor, leaf 1, ECX. That the
+ * OS saves the wide registers is part of the answer for "avx2". */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
 
 nx_status nx_cpu_features(uint32_t *out, const char *limit, nx_error *err)
 {
@@ -12,8 +25,7 @@ nx_status nx_cpu_features(uint32_t *out, const char *limit, nx_error *err)
 
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
         found |= NX_CPU_AVX2;
 #endif
     *out = found;

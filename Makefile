@@ -1,0 +1,86 @@
+# Makefile - the front door. CMake and Ninja do the work; `make help` lists what there is.
+#
+# Each target first installs the Debian packages it needs and the machine lacks (./setup).
+
+BUILD   := build
+RELEASE := $(BUILD)/release
+PREFIX  ?= /usr/local
+DESTDIR ?=
+JOBS    ?= $(shell nproc)
+CTEST   := ctest --output-on-failure --no-tests=error --parallel $(JOBS)
+
+# Counts, for those who want more or less: make torture COUNT=500, make fuzz SECONDS=600
+COUNT   ?= 20000
+SECONDS ?= 60
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test asan tsan bench torture fuzz format format-check layers tidy install \
+        clean help
+
+build: ## Build the program and the library (build/release)
+	@./setup build
+	@test -f $(RELEASE)/build.ninja || cmake --preset release -DBUILD_TESTING=OFF
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target nexus libnexus
+
+demo: build ## Build, then let the model that ships answer a question
+	@tools/demo.sh $(RELEASE)/nexus
+
+test: ## All tests: unit, golden, parity, torture (short), end-to-end
+	@./setup test
+	@tools/venv.sh
+	@cmake --preset release -DBUILD_TESTING=ON
+	@cmake --build $(RELEASE) --parallel $(JOBS)
+	@$(CTEST) --test-dir $(RELEASE) --output-junit junit.xml
+
+asan: ## Unit, golden, short fuzz and torture tests under address and UB sanitizers
+	@./setup asan
+	@cmake --preset asan
+	@cmake --build $(BUILD)/asan --parallel $(JOBS)
+	@$(CTEST) --test-dir $(BUILD)/asan --output-junit junit.xml -L 'unit|golden|fuzz|torture'
+
+tsan: ## Unit tests under the thread sanitizer
+	@./setup asan
+	@cmake --preset tsan
+	@cmake --build $(BUILD)/tsan --parallel $(JOBS)
+	@$(CTEST) --test-dir $(BUILD)/tsan --output-junit junit.xml -L unit
+
+bench: build ## Speed on this machine, as CSV
+	@tools/bench.sh $(RELEASE)/nexus
+
+torture: ## Long mutation runs under sanitizers; COUNT=20000 cases
+	@./setup asan
+	@cmake --preset asan
+	@cmake --build $(BUILD)/asan --parallel $(JOBS)
+	@NX_TORTURE_COUNT=$(COUNT) $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
+
+fuzz: ## Fuzz every parser; SECONDS=60 for each
+	@./setup asan
+	@cmake --preset asan
+	@cmake --build $(BUILD)/asan --parallel $(JOBS)
+	@NX_FUZZ_SECONDS=$(SECONDS) $(CTEST) --test-dir $(BUILD)/asan -L fuzz --timeout 86400
+
+format: ## Lay out all C files (.clang-format)
+	@./setup lint
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-16 -i
+
+format-check: ## Fail if `make format` would change something
+	@./setup lint
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-16 --dry-run -Werror
+
+layers: ## Fail on an include that goes up a floor or across one
+	@./setup lint
+	@tools/layers
+
+tidy: ## Static analysis with clang-tidy (.clang-tidy)
+	@./setup tidy
+	@cmake --preset debug -DBUILD_TESTING=ON
+	@git ls-files -z 'src/*.c' | xargs -0 -n 1 -P $(JOBS) clang-tidy-16 --quiet -p $(BUILD)/debug
+
+install: build ## Install to $(DESTDIR)$(PREFIX): program, library, header, pkg-config, man page
+	@DESTDIR='$(DESTDIR)' cmake --install $(RELEASE) --prefix '$(PREFIX)'
+
+clean: ## Remove build/ (and the Python packages in it)
+	rm -rf $(BUILD)
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
