@@ -18,13 +18,24 @@ typedef struct nx_checkpoint nx_checkpoint;
  * readable. Errors: NX_ENOENT, NX_EIO, NX_EINVAL (a directory), NX_EFORMAT (field and byte offset
  * in the message), NX_EUNSUPPORTED (a tensor type, by name), NX_ENOMEM. */
 nx_status nx_checkpoint_open(nx_checkpoint **out, const char *path, nx_error *err);
-void      nx_checkpoint_close(nx_checkpoint *cp);
+void      nx_checkpoint_close(nx_checkpoint *cp); /* NULL does nothing */
 
-const char      *nx_checkpoint_path(const nx_checkpoint *cp);
-uint64_t         nx_checkpoint_bytes(const nx_checkpoint *cp); /* of all its files */
+/* The same for a file that lies in memory already: bytes[0..n) are borrowed until close. `name`
+ * stands for the path in messages. A part of a split set is refused. */
+nx_status nx_checkpoint_open_bytes(nx_checkpoint **out, const char *name, const void *bytes,
+                                   size_t n, nx_error *err);
+
+const char      *nx_checkpoint_path(const nx_checkpoint *cp);    /* of a split set: of part 1 */
+uint32_t         nx_checkpoint_version(const nx_checkpoint *cp); /* of GGUF */
+uint64_t         nx_checkpoint_bytes(const nx_checkpoint *cp);   /* of all its files */
 int64_t          nx_checkpoint_n_tensors(const nx_checkpoint *cp);
 const nx_tensor *nx_checkpoint_tensor_at(const nx_checkpoint *cp, int64_t i);
 const nx_tensor *nx_checkpoint_tensor(const nx_checkpoint *cp, const char *name); /* or NULL */
+
+/* NX_EFORMAT with the message "FILE: tensor NAME at byte N: ...": for the floors above, which know
+ * what shape and type a tensor should have. t is one of cp's own. */
+nx_status nx_tensor_fail(const nx_checkpoint *cp, const nx_tensor *t, nx_error *err,
+                         const char *fmt, ...) NX_PRINTF(4, 5);
 
 /* Advise the kernel to read the weights in, in file order. */
 void nx_checkpoint_willneed(const nx_checkpoint *cp);
@@ -53,13 +64,21 @@ typedef struct nx_meta {
     nx_meta_type         type;
     nx_meta_type         elem_type; /* arrays: type of elements, never NX_META_ARRAY */
     uint64_t             n;         /* arrays: number of elements; else 1 */
-    const unsigned char *data;   /* first byte of the value, or of the first element; unaligned */
-    uint64_t             offset; /* of data in its file, for messages */
+    const unsigned char *data;      /* first byte of the value, or of the first element; unaligned.
+                                  Of a string that is its length, a u64; its bytes follow */
+    uint64_t             offset;    /* of data in its file, for messages */
 } nx_meta;
 
 int64_t        nx_checkpoint_n_meta(const nx_checkpoint *cp);
 const nx_meta *nx_checkpoint_meta_at(const nx_checkpoint *cp, int64_t i);
 const nx_meta *nx_checkpoint_meta(const nx_checkpoint *cp, const char *key); /* or NULL */
+
+const char *nx_meta_type_name(nx_meta_type t); /* "u32" */
+
+/* NX_EFORMAT with the message "FILE: KEY at byte N: ...": for the floors above, which know what a
+ * key's value should be. */
+nx_status nx_meta_fail(const nx_checkpoint *cp, const char *key, nx_error *err, const char *fmt,
+                       ...) NX_PRINTF(4, 5);
 
 /* Typed access. An absent key leaves *out alone and returns NX_OK when `required` is false;
  * NX_EFORMAT, naming key, offset, expected and found, for an absent required key, a wrong type
@@ -74,7 +93,9 @@ nx_status nx_meta_string(const nx_checkpoint *cp, const char *key, nx_str *out, 
                          nx_error *err);
 
 /* Arrays. n_out is the number of elements. The caller frees *out with nx_free (strings are views;
- * the array of views is the caller's). NULL and 0 when absent and not required. */
+ * the array of views is the caller's). NULL and 0 when absent and not required, and on errors.
+ * Floats must be finite; integers of any width and sign convert. An array of 0 elements gives a
+ * block that must be freed as well. */
 nx_status nx_meta_strings(const nx_checkpoint *cp, const char *key, nx_str **out, int64_t *n_out,
                           bool required, nx_error *err);
 nx_status nx_meta_floats(const nx_checkpoint *cp, const char *key, float **out, int64_t *n_out,
