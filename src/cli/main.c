@@ -1,10 +1,7 @@
 /* main.c - the program's door: the only place that ends the process. */
-#include <stdio.h>
+#include "cli/cli.h"
 
-#include "nexus/nexus.h"
-
-int main(void)
+int main(int argc, char **argv)
 {
-    printf("nexus %s\n", NX_VERSION);
-    return 0;
+    return nx_cli_main(argc, argv);
 }

@@ -1,0 +1,87 @@
+/* opening.c - from the options to an open model. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "lib/backends.h"
+#include "os/file.h"
+
+#define SHIPPED "nexus-mini.gguf"
+
+/* The folder of the running program, with a slash at its end. */
+static bool program_folder(char *out, size_t cap)
+{
+    ssize_t n = readlink("/proc/self/exe", out, cap - 1);
+
+    if (n <= 0) return false;
+    out[n] = '\0';
+    char *slash = strrchr(out, '/');
+    if (!slash) return false;
+    slash[1] = '\0';
+    return true;
+}
+
+nx_status nx_model_path(const char **path, char *out, size_t cap, const char *given, nx_error *err)
+{
+    static const char *const places[] = {"../../models/", "../share/nexus/models/"};
+    char                     folder[3072];
+
+    *path = given;
+    if (given) return NX_OK;
+    if (!program_folder(folder, sizeof folder))
+        return nx_fail(err, NX_ENOENT,
+                       "no model given, and /proc/self/exe doesn't say where to "
+                       "look for the one that ships. Name one with -m FILE");
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(out, cap, "%s%s%s", folder, places[i], SHIPPED);
+        *path = out;
+        if (nx_file_exists(out)) return NX_OK;
+    }
+    return nx_fail(err, NX_ENOENT,
+                   "no model given, and the one that ships (" SHIPPED ") is neither in %s%s nor in "
+                   "%s%s. Name one with -m FILE or NEXUS_MODEL",
+                   folder, places[0], folder, places[1]);
+}
+
+nx_status nx_open_checkpoint(nx_checkpoint **out, const char *given, nx_error *err)
+{
+    char        found[4096];
+    const char *path;
+    nx_status   st = nx_model_path(&path, found, sizeof found, given, err);
+
+    *out = NULL;
+    return st ? st : nx_checkpoint_open(out, path, err);
+}
+
+nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
+{
+    char        found[4096];
+    const char *path;
+    nx_backend *be = NULL;
+    nx_status   st = nx_model_path(&path, found, sizeof found, m->model, err);
+
+    *out = NULL;
+    if (!st) st = nx_backends_create(&be, m->threads, err);
+    return st ? st : nx_llm_open(out, path, be, err); /* takes be */
+}
+
+nx_dtype nx_kv_choice(int kv_type)
+{
+    static const nx_dtype of_choice[] = {NX_DTYPE_F16, NX_DTYPE_F32, NX_DTYPE_Q8_0};
+
+    return of_choice[kv_type];
+}
+
+nx_status nx_open_timeline(nx_timeline **out, const nx_llm *llm, const nx_model_opts *m,
+                           nx_error *err)
+{
+    const nx_timeline_options opt = {
+        .n_ctx = m->ctx,
+        .n_batch = m->batch,
+        .kv_dtype = nx_kv_choice(m->kv_type),
+        .cancel = &nx_cli_cancel,
+    };
+
+    return nx_timeline_create(out, llm, &opt, err);
+}
