@@ -34,15 +34,15 @@ void nx_decode_BF16(float *dst, const void *src, int64_t n)
 }
 
 /* Blocks of 32: the loop over blocks is the same for all, only what one block means differs. */
-#define DECODE_BLOCKS(NAME, block, one)                                  \
-    void nx_decode_##NAME(float *dst, const void *src, int64_t n)        \
-    {                                                                    \
-        const uint8_t *p = src;                                          \
-        for (int64_t i = 0; i < n; i += NX_QK, p += sizeof(block)) {     \
-            block b;                                                     \
-            memcpy(&b, p, sizeof b);                                     \
-            one(dst + i, &b);                                            \
-        }                                                                \
+#define DECODE_BLOCKS(NAME, block, one)                                                            \
+    void nx_decode_##NAME(float *dst, const void *src, int64_t n)                                  \
+    {                                                                                              \
+        const uint8_t *p = src;                                                                    \
+        for (int64_t i = 0; i < n; i += NX_QK, p += sizeof(block)) {                               \
+            block b;                                                                               \
+            memcpy(&b, p, sizeof b);                                                               \
+            one(dst + i, &b);                                                                      \
+        }                                                                                          \
     }
 
 static void one_q4_0(float *y, const nx_block_q4_0 *b)

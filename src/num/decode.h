@@ -7,7 +7,7 @@
 
 #include "num/dtype.h"
 
-#define X(NAME, text, type, len, gguf_id) \
+#define X(NAME, text, type, len, gguf_id)                                                          \
     void nx_decode_##NAME(float *dst, const void *src, int64_t n);
 NX_DTYPE_TABLE(X)
 #undef X

@@ -10,15 +10,15 @@
 #include "num/half.h"
 #include "num/scales_k.h"
 
-#define DECODE_BLOCKS(NAME, block, one)                                  \
-    void nx_decode_##NAME(float *dst, const void *src, int64_t n)        \
-    {                                                                    \
-        const uint8_t *p = src;                                          \
-        for (int64_t i = 0; i < n; i += NX_QKK, p += sizeof(block)) {    \
-            block b;                                                     \
-            memcpy(&b, p, sizeof b);                                     \
-            one(dst + i, &b);                                            \
-        }                                                                \
+#define DECODE_BLOCKS(NAME, block, one)                                                            \
+    void nx_decode_##NAME(float *dst, const void *src, int64_t n)                                  \
+    {                                                                                              \
+        const uint8_t *p = src;                                                                    \
+        for (int64_t i = 0; i < n; i += NX_QKK, p += sizeof(block)) {                              \
+            block b;                                                                               \
+            memcpy(&b, p, sizeof b);                                                               \
+            one(dst + i, &b);                                                                      \
+        }                                                                                          \
     }
 
 /* Two bits for number i: 32 bytes carry 128 numbers, the first 32 in bits 0..1 of each byte, the

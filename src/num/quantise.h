@@ -1,0 +1,21 @@
+/* quantise.h - f32 to blocks, the reference encoders.
+ *
+ * The bits are those of ggml's quantize_row_*_ref and of `quantize` in the gguf Python package.
+ */
+#ifndef NX_NUM_QUANTISE_H
+#define NX_NUM_QUANTISE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "num/dtype.h"
+
+/* True for F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0. */
+bool nx_quantise_supports(nx_dtype t);
+
+/* Encode n numbers (a multiple of the type's block_len) into dst, nx_dtype_row_bytes(t, n) bytes at
+ * any alignment. t must be supported. A quantised block that holds a NaN or an infinity gets a NaN
+ * scale, so that it decodes to NaN and nobody is misled. Any thread. */
+void nx_quantise_row(nx_dtype t, void *dst, const float *src, int64_t n);
+
+#endif
