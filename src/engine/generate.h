@@ -33,8 +33,8 @@ typedef struct nx_generation {
     double    prefill_s, decode_s; /* decode_s: from the first new token to the last */
 } nx_generation;
 
-/* Continue tl with prompt[0..n), n >= 1, then generate. The answer's tokens stand in the timeline
- * when it returns (but for the last one when the context is full). NX_ELIMIT when the prompt can't
+/* Continue tl with prompt[0..n), n >= 1, then generate. All but the last of the answer's tokens
+ * stand in the timeline when it returns. NX_ELIMIT when the prompt can't
  * fit (both numbers); an answer that reaches the context's end finishes with NX_FINISH_LENGTH.
  * Cancelled: NX_OK with NX_FINISH_CANCELLED, what was generated so far stands.
  * llm->vocab may be NULL: then no text is produced and on_text isn't called. */
