@@ -7,6 +7,11 @@
 
 #include "base/alloc.h"
 
+struct nx_surprise {
+    double distance; /* | -log p - entropy | */
+    size_t rank;     /* place in the sorted set: breaks ties towards the likelier */
+};
+
 nx_status nx_candidates_open(nx_candidates *s, size_t n_max, bool with_typical, nx_error *err)
 {
     *s = (nx_candidates){.c = nx_alloc(n_max, sizeof *s->c)};
@@ -133,11 +138,6 @@ void nx_candidates_min_p(nx_candidates *s, double p)
 }
 
 /* ---- Locally typical sampling (Meister et al. 2023, arXiv 2202.00666) ---- */
-
-struct nx_surprise {
-    double distance; /* | -log p - entropy | */
-    size_t rank;     /* place in the sorted set: breaks ties towards the likelier */
-};
 
 static int surprise_order(const void *a, const void *b)
 {

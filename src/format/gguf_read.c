@@ -88,7 +88,7 @@ static nx_status take(reader *r, const unsigned char **out, uint64_t n, const ch
 
 static nx_status take_u32(reader *r, uint32_t *out, const char *what)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     nx_status            st = take(r, &p, 4, what);
 
     if (!st) *out = nx_gguf_u32(p);
@@ -97,7 +97,7 @@ static nx_status take_u32(reader *r, uint32_t *out, const char *what)
 
 static nx_status take_u64(reader *r, uint64_t *out, const char *what)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     nx_status            st = take(r, &p, 8, what);
 
     if (!st) *out = nx_gguf_u64(p);
@@ -107,7 +107,7 @@ static nx_status take_u64(reader *r, uint64_t *out, const char *what)
 /* A length and that many bytes. */
 static nx_status take_string(reader *r, nx_str *out, const char *what)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     uint64_t             len;
     nx_status            st = take_u64(r, &len, what);
 
@@ -181,7 +181,7 @@ static nx_status take_strings(reader *r, nx_meta *m)
 
 static nx_status take_numbers(reader *r, nx_meta *m, nx_meta_type type)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     uint64_t             bytes;
 
     if (__builtin_mul_overflow(m->n, (uint64_t)nx_meta_type_bytes(type), &bytes) ||
@@ -606,7 +606,7 @@ static nx_status check_count(reader *r, uint64_t at, uint64_t n, uint64_t max, u
 
 static nx_status read_start(reader *r, uint64_t *n_tensors, uint64_t *n_meta)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     nx_status            st;
 
     snprintf(r->field, sizeof r->field, "header");
