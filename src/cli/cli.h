@@ -32,7 +32,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "engine/timeline.h"
+#include "engine/generate.h"
 #include "os/pool.h"
 
 enum {
@@ -56,6 +56,16 @@ const nx_command *nx_commands(void);
 
 /* main, all of it: global options, choice of command, exit code. */
 int nx_cli_main(int argc, char **argv);
+
+int nx_cmd_help(int argc, char **argv);
+int nx_cmd_generate(int argc, char **argv);
+int nx_cmd_chat(int argc, char **argv);
+int nx_cmd_tokenize(int argc, char **argv);
+int nx_cmd_detokenize(int argc, char **argv);
+int nx_cmd_logits(int argc, char **argv);
+int nx_cmd_info(int argc, char **argv);
+int nx_cmd_bench(int argc, char **argv);
+int nx_cmd_perplexity(int argc, char **argv);
 
 /* ---- Options (option.c, option_help.c) ------------------------------------------------------ */
 
@@ -232,6 +242,64 @@ nx_status nx_prompt_ids(nx_ids *out, const nx_prompt *p, const nx_vocab *vocab, 
 
 /* text, or all of stdin when it is "-", appended to out. */
 nx_status nx_read_text(nx_buf *out, const char *text, nx_error *err);
+
+/* ---- Sampling (sampling.c) ------------------------------------------------------------------ */
+
+/* How an answer is chosen, and where it ends: for generate and chat. */
+typedef struct nx_sampling {
+    nx_sampler_options opt;
+    int32_t            n_predict;
+    nx_texts           stop, bias;
+    bool               ignore_end;
+} nx_sampling;
+
+#define NX_SAMPLING_OPTS(s)                                                                        \
+    NX_OPT_GROUP("Length"),                                                                        \
+        NX_OPT("n-predict", 'n', NX_OPT_INT, &(s).n_predict, "N",                                  \
+               "new tokens at most; the context may end sooner", .max = 1 << 30),                  \
+        NX_OPT("stop", 0, NX_OPT_LIST, &(s).stop, "TEXT",                                          \
+               "end before this text appears (can be repeated)"),                                  \
+        NX_OPT("ignore-eos", 0, NX_OPT_FLAG, &(s).ignore_end, NULL,                                \
+               "go on after the token that ends an answer"),                                       \
+        NX_OPT_GROUP("Sampling, in the order it happens"),                                         \
+        NX_OPT("logit-bias", 0, NX_OPT_LIST, &(s).bias, "ID=X",                                    \
+               "add X to a token's logit, -inf forbids it (can be repeated)"),                     \
+        NX_OPT("repeat-penalty", 0, NX_OPT_FLOAT, &(s).opt.repeat_penalty, "X",                    \
+               "divide the logit of tokens seen lately; 1 is off", .above_min = true, .max = 100,  \
+               .env = true),                                                                       \
+        NX_OPT("frequency-penalty", 0, NX_OPT_FLOAT, &(s).opt.frequency_penalty, "X",              \
+               "lower it by X for each time seen", .min = -100, .max = 100, .env = true),          \
+        NX_OPT("presence-penalty", 0, NX_OPT_FLOAT, &(s).opt.presence_penalty, "X",                \
+               "lower it by X when seen at all", .min = -100, .max = 100, .env = true),            \
+        NX_OPT("penalty-window", 0, NX_OPT_INT, &(s).opt.penalty_window, "N",                      \
+               "how many last tokens the penalties see; -1 is all", .min = -1, .max = 1 << 30,     \
+               .env = true, .alias = "repeat-last-n"),                                             \
+        NX_OPT("top-k", 0, NX_OPT_INT, &(s).opt.top_k, "N", "keep the N likeliest; 0 is off",      \
+               .max = 1 << 30, .env = true),                                                       \
+        NX_OPT("typical-p", 0, NX_OPT_FLOAT, &(s).opt.typical_p, "P",                              \
+               "keep the most typical of mass P; 1 is off", .above_min = true, .max = 1,           \
+               .env = true),                                                                       \
+        NX_OPT("top-p", 0, NX_OPT_FLOAT, &(s).opt.top_p, "P",                                      \
+               "keep the likeliest of mass P; 1 is off", .above_min = true, .max = 1,              \
+               .env = true),                                                                       \
+        NX_OPT("min-p", 0, NX_OPT_FLOAT, &(s).opt.min_p, "P",                                      \
+               "keep those at least P times as likely as the likeliest; 0 is off", .max = 1,       \
+               .env = true),                                                                       \
+        NX_OPT("temp", 0, NX_OPT_FLOAT, &(s).opt.temperature, "T",                                 \
+               "0 always takes the likeliest; higher is bolder", .max = 100, .env = true,          \
+               .alias = "temperature"),                                                            \
+        NX_OPT("seed", 's', NX_OPT_U64, &(s).opt.seed, "N",                                        \
+               "the same seed gives the same text; default: a random one, as 0 does", .env = true)
+
+void nx_sampling_default(nx_sampling *s);
+void nx_sampling_free(nx_sampling *s);
+
+/* The sampler that s describes. Puts the seed in force into s->opt.seed. */
+nx_status nx_sampling_open(nx_sampler **out, nx_sampling *s, int32_t n_vocab, nx_error *err);
+
+/* "prompt 5 tokens, 812/s · 48 new, 1.2 k/s · first after 7 ms · seed 42" to the log.
+ * first_s: from the command's start to the first token; 0: there was none. */
+void nx_sampling_figures(const nx_generation *g, double first_s, uint64_t seed);
 
 /* ---- The terminal (terminal.c) -------------------------------------------------------------- */
 
