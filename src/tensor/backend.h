@@ -12,9 +12,10 @@
  *                      +0. Then lanes fold in halves: acc[l] += acc[l + 8] for l < 8, then + 4,
  *                      + 2, + 1.
  *   q8(x)              activations of one row, blocks of 32: amax = max |x|; d = amax / 127;
- *                      q_i = round to nearest even of x_i * (d > 0 ? 1 / d : 0), as an int8;
- *                      sum = sum of q_i (exact); s = d * (float)sum. If amax is not finite, d is
- *                      NaN and every q is 0, so that the product is NaN and nobody is misled.
+ *                      q_i = round to nearest even of x_i * (1 / d), as an int8; sum = sum of q_i
+ *                      (exact); s = d * (float)sum. If d < 2^-100 (1 / d might overflow), d and
+ *                      every q are 0. If amax is not finite, d is NaN and every q is 0, so that
+ *                      the product is NaN and nobody is misled.
  *   q8k(x)             the same over blocks of 256, with one sum for each 16 values and no s.
  *
  *   matmul, by weight type, one output y = row w . row x over K:
@@ -30,6 +31,8 @@
  *                      msum = sum min_j * sums_j, exact; acc = fmaf(-(dmin_w * d_x), (float)msum,
  *                      acc).
  *   exp                nx_expf of num/expf.h, in scalar and vector form of the same steps.
+ *
+ * Of a NaN only its being NaN is promised, not its sign and payload.
  *
  * Everything is compiled with -ffp-contract=off: a fused step is written as fmaf or _mm256_fmadd.
  *
@@ -104,7 +107,7 @@ typedef struct nx_backend_ops {
 
     /* Store src [T, n_heads, head_dim] at positions pos0 .. pos0+T-1 of the view. f16 rounds to
      * nearest even; q8_0 is ggml's reference quantisation (d rounded to f16 after use, codes by
-     * roundf). */
+     * roundf), with tiny and non-finite blocks as in q8(x). */
     void (*kv_store)(nx_backend *be, const nx_kv_view *kv, const float *src, int32_t pos0,
                      int32_t T);
 

@@ -1,0 +1,17 @@
+/* cpu.h - the CPU backend: kernels in plain C, overlaid by what the processor does better. */
+#ifndef NX_BACKEND_CPU_CPU_H
+#define NX_BACKEND_CPU_CPU_H
+
+#include <stdint.h>
+
+#include "os/pool.h"
+#include "tensor/backend.h"
+
+/* Make a CPU backend (src/tensor/backend.h); (*out)->ops->destroy frees it.
+ *   pool           its workers; borrowed, must outlive the backend
+ *   cpu_features   NX_CPU_* bits that may be used (os/cpu.h); 0 is the plain C reference
+ * Errors: NX_ENOMEM. One caller at a time, the pool's owner. */
+nx_status nx_cpu_backend_create(nx_backend **out, nx_pool *pool, uint32_t cpu_features,
+                                nx_error *err);
+
+#endif

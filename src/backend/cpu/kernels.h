@@ -1,0 +1,110 @@
+/* kernels.h - the kernels of the CPU backend: one slot per job, its contract beside it.
+ *
+ * Idea: a kernel works on one row, one token or one panel, and knows no threads; matmul.c and
+ *       cpu.c cut an op into such pieces and hand them to the pool. nx_kernels_add_ref fills every
+ *       slot with plain C; an overlay then replaces the slots that it does better.
+ * Invariant: whoever fills a slot, the bits are those of src/tensor/backend.h (a NaN is a NaN: its
+ *       sign and payload are not promised).
+ *
+ * Weights may lie at any byte address. Everything else is aligned to its own type.
+ */
+#ifndef NX_BACKEND_CPU_KERNELS_H
+#define NX_BACKEND_CPU_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "num/dtype.h"
+#include "tensor/backend.h"
+
+/* Rows of a weight matrix in one call of a matmul kernel, tokens in one tile of packed codes,
+ * and the numbers of a row that one call may spread over a thread's panel scratch at a time. */
+#define NX_PANEL_ROWS    16
+#define NX_TILE_TOKENS   4
+#define NX_PANEL_COLS    512
+#define NX_PANEL_TOKENS  128 /* most tokens in one nx_act */
+#define NX_PANEL_SCRATCH ((size_t)48 * 1024)
+
+/* Query heads that one call of attend takes. */
+#define NX_ATTEND_HEADS 4
+
+/* How activations are given to the kernels of a weight type. */
+typedef enum nx_act_kind {
+    NX_ACT_F32, /* as they are */
+    NX_ACT_Q8,  /* q8(x) of backend.h: blocks of 32 */
+    NX_ACT_Q8K, /* q8k(x): blocks of 256 */
+} nx_act_kind;
+
+/* The activations of one matmul, made once and shared by the matrices of its group. */
+typedef struct nx_act {
+    nx_act_kind  kind;
+    int32_t      T;
+    int64_t      K;
+    const float *x;     /* [T, K] */
+    int8_t      *q;     /* [T, K] codes; 64-byte aligned, as all below */
+    float       *d;     /* [T, n_blocks] */
+    float       *s;     /* [T, n_blocks]; q8 only */
+    int32_t     *sum32; /* [T, K / 32] sums of codes; q8 only */
+    int16_t     *sum16; /* [T, K / 16]; q8k only; shares its memory with sum32 */
+    void        *tiles; /* the same codes as the overlay's `pack` lays them; T * K * 2 bytes,
+                             * T rounded up to whole tiles */
+} nx_act;
+
+/* out[t * ldo + r] = w row r . row t of a   (added to out when `add`), r < n_rows, t < a->T.
+ *   w         n_rows (1..NX_PANEL_ROWS) rows, row_bytes apart
+ *   scratch   NX_PANEL_SCRATCH bytes of this thread, 64-byte aligned
+ *   next      the bytes that this thread reads next, for prefetching: a hint, may be NULL */
+typedef void (*nx_matmul_fn)(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
+                             int32_t n_rows, const nx_act *a, bool add, void *scratch,
+                             const uint8_t *next);
+
+typedef struct nx_kernels {
+    const char *name; /* of the backend: "cpu-ref" */
+
+    /* Fill row t of a: q, d, and s with sum32 (Q8) or sum16 (Q8K). */
+    void (*quantize_q8)(const nx_act *a, int32_t t);
+    void (*quantize_q8k)(const nx_act *a, int32_t t);
+
+    /* Lay the codes of tokens 4 * tile .. + 3 in a->tiles (missing tokens as zeros), as the matmul
+     * kernel of the same type reads them. Called only for a->T >= pack_min, after these rows were
+     * quantised; not for plain types. Types with the same function share tiles. */
+    void (*pack[NX_DTYPE_COUNT])(const nx_act *a, int32_t tile);
+    int32_t pack_min;
+
+    nx_matmul_fn matmul[NX_DTYPE_COUNT];
+
+    /* One row: out[i] = (x[i] * r) * w[i]. out may be x. */
+    void (*rmsnorm)(float *out, const float *x, const float *w, int64_t D, float eps);
+
+    /* One token: x [H, D] in place, cs [n_rot / 2, 2]. */
+    void (*rope)(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_t D, int32_t n_rot);
+
+    /* One row of n numbers to f16, or to Q8_0 blocks (n % 32 == 0). dst: any address. */
+    void (*store_f16)(void *dst, const float *src, int64_t n);
+    void (*store_q8_0)(void *dst, const float *src, int64_t n);
+
+    /* n_q (1..NX_ATTEND_HEADS) query heads, one token, one KV head.
+     *   out, q   [n_q, D], apart
+     *   k, v     position 0 of this head; positions lie k_stride, v_stride bytes apart
+     *   scores   n_q * n_pos floats of scratch */
+    void (*attend)(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
+                   size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
+                   nx_dtype v_dtype, int32_t n_pos, float scale, float *scores);
+
+    /* n values; out may be gate. */
+    void (*silu_mul)(float *out, const float *gate, const float *up, int64_t n);
+} nx_kernels;
+
+void nx_kernels_add_ref(nx_kernels *k);
+
+/* What the kernels of a weight type eat. */
+nx_act_kind nx_act_kind_of(nx_dtype dtype);
+
+/* Numbers in a block of quantised activations: 32 or 256 (1 for F32). */
+static inline int64_t nx_act_block(nx_act_kind kind)
+{
+    return kind == NX_ACT_Q8 ? 32 : kind == NX_ACT_Q8K ? 256 : 1;
+}
+
+#endif

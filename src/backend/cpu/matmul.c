@@ -1,0 +1,140 @@
+/* matmul.c - one matmul op: quantise the activations once, then cut the weight rows over threads.
+ *
+ * Owns:     the split of the work. Refuses: arithmetic, which lives in kernels.
+ * Thread:   the backend's caller; inside, the pool's workers.
+ * Idea:     tokens go in slices of NX_PANEL_TOKENS so that their codes stay in the second cache
+ *           while every panel of weights is read once per slice. The matrices of a group whose
+ *           kernels eat the same codes form one list of panels, so that a group costs two
+ *           barriers, not two per matrix. Weights are read where they lie; nothing is repacked.
+ */
+#include <assert.h>
+
+#include "backend/cpu/backend_cpu.h"
+
+/* Matrices that share activations in one run of the pool. */
+typedef struct run {
+    nx_cpu_backend         *cpu;
+    const nx_act           *act;
+    const nx_tensor *const *w;
+    float *const           *out;
+    int32_t                 t0; /* first token of this slice */
+    bool                    add;
+    int                     n;                           /* members */
+    int                     member[NX_MATMUL_GROUP_MAX]; /* their places in w and out */
+    int64_t                 first_panel[NX_MATMUL_GROUP_MAX + 1];
+} run;
+
+static bool wants_tiles(const run *r)
+{
+    return r->act->kind != NX_ACT_F32 && r->act->T >= r->cpu->kernels.pack_min;
+}
+
+/* Items are tiles of tokens. */
+static void quantize_tiles(void *ctx, int thread, int64_t begin, int64_t end)
+{
+    const run        *r = ctx;
+    const nx_kernels *k = &r->cpu->kernels;
+    const nx_act     *a = r->act;
+    nx_dtype          dtype = r->w[r->member[0]]->dtype;
+
+    (void)thread;
+    for (int64_t tile = begin; tile < end; tile++) {
+        int32_t t_end = (int32_t)(tile + 1) * NX_TILE_TOKENS;
+        for (int32_t t = (int32_t)tile * NX_TILE_TOKENS; t < t_end && t < a->T; t++) {
+            if (a->kind == NX_ACT_Q8) k->quantize_q8(a, t);
+            if (a->kind == NX_ACT_Q8K) k->quantize_q8k(a, t);
+        }
+        if (wants_tiles(r)) k->pack[dtype](a, (int32_t)tile);
+    }
+}
+
+/* The first byte of panel `i` of the run, or NULL past the last. */
+static const uint8_t *panel_start(const run *r, int64_t i)
+{
+    for (int m = 0; m < r->n; m++) {
+        const nx_tensor *w = r->w[r->member[m]];
+        if (i < r->first_panel[m + 1])
+            return (const uint8_t *)w->data +
+                   (size_t)(i - r->first_panel[m]) * NX_PANEL_ROWS * nx_tensor_row_bytes(w);
+    }
+    return NULL;
+}
+
+/* Items are panels of rows of all members, one after the other. */
+static void multiply_panels(void *ctx, int thread, int64_t begin, int64_t end)
+{
+    const run        *r = ctx;
+    const nx_kernels *k = &r->cpu->kernels;
+    void             *scratch = r->cpu->panels + (size_t)thread * NX_PANEL_SCRATCH;
+
+    for (int m = 0; m < r->n; m++) {
+        const nx_tensor *w = r->w[r->member[m]];
+        size_t           row_bytes = nx_tensor_row_bytes(w);
+        int64_t          N = nx_tensor_rows(w), first = r->first_panel[m];
+        int64_t          i = begin > first ? begin : first;
+
+        for (; i < end && i < r->first_panel[m + 1]; i++) {
+            int64_t row = (i - first) * NX_PANEL_ROWS;
+            int32_t n_rows = (int32_t)(N - row < NX_PANEL_ROWS ? N - row : NX_PANEL_ROWS);
+            k->matmul[w->dtype](r->out[r->member[m]] + (int64_t)r->t0 * N + row, N,
+                                (const uint8_t *)w->data + (size_t)row * row_bytes, row_bytes,
+                                n_rows, r->act, r->add, scratch,
+                                i + 1 < end ? panel_start(r, i + 1) : NULL);
+        }
+    }
+}
+
+/* Do the members of r for the tokens of its act. */
+static void execute(run *r)
+{
+    const nx_act *a = r->act;
+    int64_t       tiles = (a->T + NX_TILE_TOKENS - 1) / NX_TILE_TOKENS;
+
+    r->first_panel[0] = 0;
+    for (int m = 0; m < r->n; m++)
+        r->first_panel[m + 1] =
+            r->first_panel[m] +
+            (nx_tensor_rows(r->w[r->member[m]]) + NX_PANEL_ROWS - 1) / NX_PANEL_ROWS;
+    if (a->kind != NX_ACT_F32) nx_pool_run(r->cpu->pool, tiles, 1, quantize_tiles, r);
+    nx_pool_run(r->cpu->pool, r->first_panel[r->n], 1, multiply_panels, r);
+}
+
+/* Two types can share a run when their kernels read the same codes. */
+static bool same_codes(const nx_kernels *k, nx_dtype a, nx_dtype b)
+{
+    return nx_act_kind_of(a) == nx_act_kind_of(b) && k->pack[a] == k->pack[b];
+}
+
+static void multiply_slice(nx_cpu_backend *cpu, float *const out[], const nx_tensor *const w[],
+                           int32_t n_w, int32_t t0, bool add)
+{
+    unsigned done = 0;
+
+    for (int32_t g = 0; g < n_w; g++) {
+        run r = {.cpu = cpu, .act = &cpu->act, .w = w, .out = out, .t0 = t0, .add = add};
+
+        for (int32_t m = g; m < n_w; m++) {
+            if (done >> m & 1 || !same_codes(&cpu->kernels, w[g]->dtype, w[m]->dtype)) continue;
+            r.member[r.n++] = m;
+            done |= 1u << m;
+        }
+        if (r.n == 0) continue;
+        cpu->act.kind = nx_act_kind_of(w[g]->dtype);
+        execute(&r);
+    }
+}
+
+void nx_cpu_matmul(nx_backend *be, float *const out[], const nx_tensor *const w[], int32_t n_w,
+                   const float *x, int32_t T, bool add)
+{
+    nx_cpu_backend *cpu = (nx_cpu_backend *)be;
+    int64_t         K = w[0]->ne[0];
+
+    assert(n_w >= 1 && n_w <= NX_MATMUL_GROUP_MAX && K <= cpu->sizes.n_cols_max);
+    for (int32_t t0 = 0; t0 < T; t0 += NX_PANEL_TOKENS) {
+        cpu->act.x = x + (int64_t)t0 * K;
+        cpu->act.K = K;
+        cpu->act.T = T - t0 < NX_PANEL_TOKENS ? T - t0 : NX_PANEL_TOKENS;
+        multiply_slice(cpu, out, w, n_w, t0, add);
+    }
+}

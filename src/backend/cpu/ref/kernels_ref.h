@@ -1,0 +1,29 @@
+/* kernels_ref.h - the reference kernels by name: the truth, and the tails of faster ones.
+ * Contracts: kernels.h. */
+#ifndef NX_BACKEND_CPU_REF_KERNELS_REF_H
+#define NX_BACKEND_CPU_REF_KERNELS_REF_H
+
+#include "backend/cpu/kernels.h"
+
+/* Steps below this are 0 and so are their codes: the inverse of a smaller one would overflow. */
+#define NX_Q8_TINY 0x1p-100f
+
+void nx_quantize_q8_ref(const nx_act *a, int32_t t);
+void nx_quantize_q8k_ref(const nx_act *a, int32_t t);
+void nx_store_f16_ref(void *dst, const float *src, int64_t n);
+void nx_store_q8_0_ref(void *dst, const float *src, int64_t n);
+
+/* One output each: row w (any address) . row t of a. */
+float nx_dot_plain_ref(const uint8_t *w, nx_dtype dtype, const nx_act *a, int32_t t);
+float nx_dot_q8_ref(const uint8_t *w, nx_dtype dtype, const nx_act *a, int32_t t);
+float nx_dot_q8k_ref(const uint8_t *w, nx_dtype dtype, const nx_act *a, int32_t t);
+void  nx_matmul_add_ref(nx_kernels *k); /* the slots matmul[] and pack */
+
+void nx_rmsnorm_ref(float *out, const float *x, const float *w, int64_t D, float eps);
+void nx_rope_ref(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_t D, int32_t n_rot);
+void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
+                   size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
+                   nx_dtype v_dtype, int32_t n_pos, float scale, float *scores);
+void nx_silu_mul_ref(float *out, const float *gate, const float *up, int64_t n);
+
+#endif

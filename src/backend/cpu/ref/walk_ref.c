@@ -1,0 +1,119 @@
+/* walk_ref.c - the small ops of a transformer's walk: norm, rope, attention, gate. The reference.
+ *
+ * Thread: any; each call writes its own outputs.
+ */
+#include <math.h>
+
+#include "backend/cpu/ref/kernels_ref.h"
+#include "backend/cpu/ref/lanes_ref.h"
+#include "num/blocks.h"
+#include "num/expf.h"
+
+void nx_rmsnorm_ref(float *out, const float *x, const float *w, int64_t D, float eps)
+{
+    float acc[16] = {0};
+
+    for (int64_t i = 0; i < D; i++) acc[i % 16] = fmaf(x[i], x[i], acc[i % 16]);
+    float r = 1.0f / sqrtf(nx_lanes_fold(acc) / (float)D + eps);
+    for (int64_t i = 0; i < D; i++) out[i] = x[i] * r * w[i];
+}
+
+static void rotate(float *a, float *b, float cos, float sin)
+{
+    float x = *a, y = *b;
+
+    *a = fmaf(x, cos, -(y * sin));
+    *b = fmaf(x, sin, y * cos);
+}
+
+void nx_rope_ref(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_t D, int32_t n_rot)
+{
+    int32_t half = n_rot / 2;
+
+    for (int32_t h = 0; h < H; h++, x += D) {
+        for (int32_t i = 0; i < half; i++) {
+            if (kind == NX_ROPE_PAIRS)
+                rotate(&x[2 * i], &x[2 * i + 1], cs[2 * i], cs[2 * i + 1]);
+            else
+                rotate(&x[i], &x[i + half], cs[2 * i], cs[2 * i + 1]);
+        }
+    }
+}
+
+/* Cache rows are decoded a piece at a time, so that no head is too long for the stack. */
+#define PIECE 256
+
+static float dot_cached(const float *q, const uint8_t *row, nx_dtype dtype, int32_t D)
+{
+    const nx_dtype_info *info = nx_dtype_get(dtype);
+    float                piece[PIECE], acc[16] = {0};
+
+    for (int32_t i0 = 0; i0 < D; i0 += PIECE) {
+        int32_t n = D - i0 < PIECE ? D - i0 : PIECE;
+        info->decode(piece, row + nx_dtype_row_bytes(dtype, i0), n);
+        for (int32_t i = 0; i < n; i++)
+            acc[(i0 + i) % 16] = fmaf(q[i0 + i], piece[i], acc[(i0 + i) % 16]);
+    }
+    return nx_lanes_fold(acc);
+}
+
+static void add_cached(float *out, float e, const uint8_t *row, nx_dtype dtype, int32_t D)
+{
+    const nx_dtype_info *info = nx_dtype_get(dtype);
+    float                piece[PIECE];
+
+    for (int32_t i0 = 0; i0 < D; i0 += PIECE) {
+        int32_t n = D - i0 < PIECE ? D - i0 : PIECE;
+        info->decode(piece, row + nx_dtype_row_bytes(dtype, i0), n);
+        for (int32_t i = 0; i < n; i++) out[i0 + i] = fmaf(e, piece[i], out[i0 + i]);
+    }
+}
+
+/* scores to weights e_p; returns 1 / their sum. */
+static float soften(float *scores, int32_t n_pos)
+{
+    float max = scores[0], acc[16] = {0};
+
+    for (int32_t p = 1; p < n_pos; p++)
+        if (scores[p] > max) max = scores[p];
+    for (int32_t p = 0; p < n_pos; p++) {
+        scores[p] = nx_expf(scores[p] - max);
+        acc[p % 16] += scores[p];
+    }
+    return 1.0f / nx_lanes_fold(acc);
+}
+
+void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
+                   size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
+                   nx_dtype v_dtype, int32_t n_pos, float scale, float *scores)
+{
+    for (int32_t h = 0; h < n_q; h++, q += D, out += D) {
+        for (int32_t p = 0; p < n_pos; p++)
+            scores[p] = dot_cached(q, k + (size_t)p * k_stride, k_dtype, D) * scale;
+        float r = soften(scores, n_pos);
+
+        for (int32_t i = 0; i < D; i++) out[i] = 0;
+        for (int32_t p = 0; p < n_pos; p++)
+            add_cached(out, scores[p], v + (size_t)p * v_stride, v_dtype, D);
+        for (int32_t i = 0; i < D; i++) out[i] *= r;
+    }
+}
+
+void nx_silu_mul_ref(float *out, const float *gate, const float *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = gate[i] / (1.0f + nx_expf(-gate[i])) * up[i];
+}
+
+void nx_kernels_add_ref(nx_kernels *k)
+{
+    k->name = "cpu-ref";
+    k->quantize_q8 = nx_quantize_q8_ref;
+    k->quantize_q8k = nx_quantize_q8k_ref;
+    nx_matmul_add_ref(k);
+    k->rmsnorm = nx_rmsnorm_ref;
+    k->rope = nx_rope_ref;
+    k->store_f16 = nx_store_f16_ref;
+    k->store_q8_0 = nx_store_q8_0_ref;
+    k->attend = nx_attend_ref;
+    k->silu_mul = nx_silu_mul_ref;
+}
