@@ -69,6 +69,16 @@ function(nx_shared_library name)
   target_link_libraries(lib${name} PRIVATE nx_engine nx_backend_cpu -Wl,--no-undefined)
 endfunction()
 
+# What every test finds in its environment. A sanitizer's allocator must refuse an absurd size as
+# malloc does, by NULL: that is what those tests are about.
+set(NX_TEST_ENV
+  NX_SOURCE_DIR=${CMAKE_SOURCE_DIR}
+  NX_BUILD_DIR=${CMAKE_BINARY_DIR}
+  NEXUS_BIN=$<TARGET_FILE:nexus>
+  NX_SHARED=${CMAKE_SOURCE_DIR}/../shared
+  ASAN_OPTIONS=allocator_may_return_null=1
+  TSAN_OPTIONS=allocator_may_return_null=1)
+
 # tests/unit/<folder path>/test_<noun>.c is a cmocka program; its folder's library, and the floors
 # beneath it, are what it may use.
 function(nx_tests)
@@ -88,7 +98,7 @@ function(nx_tests)
     target_compile_definitions(${target} PRIVATE NX_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME unit/${folder}/${name} COMMAND ${target})
     set_tests_properties(unit/${folder}/${name} PROPERTIES LABELS unit SKIP_RETURN_CODE 77
-      TIMEOUT 300)
+      TIMEOUT 300 ENVIRONMENT "${NX_TEST_ENV}")
   endforeach()
   add_subdirectory(tests)
 endfunction()

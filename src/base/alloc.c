@@ -65,7 +65,7 @@ char *nx_strndup(const char *s, size_t len)
     char *copy = len == SIZE_MAX ? NULL : nx_alloc(len + 1, 1);
 
     if (!copy) return NULL;
-    memcpy(copy, s, len);
+    if (len) memcpy(copy, s, len);
     copy[len] = '\0';
     return copy;
 }

@@ -28,11 +28,13 @@ typedef struct nx_buf {
 void nx_buf_free(nx_buf *b);  /* leaves an empty buffer with the same ceiling */
 void nx_buf_clear(nx_buf *b); /* len = 0, memory kept */
 
-/* Append. NX_ELIMIT beyond max, NX_ENOMEM; the buffer is then unchanged. */
+/* Append. NX_ELIMIT beyond max, NX_ENOMEM; the buffer is then unchanged. bytes must not lie in the
+ * buffer itself: growing moves it. */
 nx_status nx_buf_add(nx_buf *b, const void *bytes, size_t n, nx_error *err);
 nx_status nx_buf_addf(nx_buf *b, nx_error *err, const char *fmt, ...) NX_PRINTF(3, 4);
 
-/* Make room for n more bytes and return where they go (then add to len yourself), or NULL. */
+/* Make room for n more bytes and a NUL and return where they go, or NULL (NX_ELIMIT, NX_ENOMEM).
+ * Who writes there adds to len and puts the NUL behind. */
 char *nx_buf_room(nx_buf *b, size_t n, nx_error *err);
 
 #endif

@@ -20,6 +20,7 @@ nx_status nx_fail_v(nx_error *err, nx_status st, const char *fmt, va_list args)
 {
     if (!err) return st;
     err->status = st;
+    err->text[0] = '\0';
     int n = vsnprintf(err->text, sizeof err->text, fmt, args);
     if (n >= (int)sizeof err->text) trim_half_character(err->text, sizeof err->text - 1);
     return st;

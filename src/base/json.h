@@ -8,7 +8,8 @@
  * output is always valid JSON. */
 nx_status nx_json_add_string(nx_buf *b, const char *s, size_t len, nx_error *err);
 
-/* Append a number with `digits` significant digits; JSON has no NaN or infinity: null. */
+/* Append a number with `digits` (1 to 17) significant digits, in any locale with a point; JSON has
+ * no NaN or infinity: null. */
 nx_status nx_json_add_number(nx_buf *b, double x, int digits, nx_error *err);
 
 #endif

@@ -2,10 +2,12 @@
 #define _GNU_SOURCE
 #include "os/cpu.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 
@@ -37,13 +39,28 @@ nx_status nx_cpu_features(uint32_t *out, const char *limit, nx_error *err)
     return nx_fail(err, NX_EINVAL, "NEXUS_CPU=%s: expected \"ref\" or \"avx2\"", limit);
 }
 
+/* A container's share of processor time, in whole processors rounded up; 0: no limit known.
+ * cpu.max holds "QUOTA PERIOD" in microseconds, or "max PERIOD". */
+static int cgroup_quota(void)
+{
+    long  quota, period;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+
+    if (!f) return 0;
+    bool limited = fscanf(f, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0;
+    fclose(f);
+    return limited && quota < INT_MAX ? (int)((quota - 1) / period + 1) : 0;
+}
+
 int nx_cpu_count(void)
 {
     cpu_set_t set;
+    int       quota = cgroup_quota();
+    long      n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                              : sysconf(_SC_NPROCESSORS_ONLN);
 
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int n = CPU_COUNT(&set);
-    return n > 0 ? n : 1;
+    if (quota > 0 && quota < n) n = quota;
+    return n > 0 ? (int)n : 1;
 }
 
 void nx_cpu_name(char *out, int cap)
@@ -55,8 +72,9 @@ void nx_cpu_name(char *out, int cap)
     while (f && fgets(line, sizeof line, f)) {
         char *value = strchr(line, ':');
         if (strncmp(line, "model name", 10) != 0 || !value) continue;
+        value += 1 + strspn(value + 1, " \t");
         value[strcspn(value, "\n")] = '\0';
-        snprintf(out, (size_t)cap, "%s", value + 2);
+        if (*value) snprintf(out, (size_t)cap, "%s", value);
         break;
     }
     if (f) fclose(f);

@@ -14,7 +14,8 @@ enum {
  * NX_EINVAL names the words it knows. Any thread. */
 nx_status nx_cpu_features(uint32_t *out, const char *limit, nx_error *err);
 
-/* Processors this process may run on (its affinity mask), at least 1. */
+/* Processors this process may run on: its affinity mask, and where a container has a smaller share
+ * of time (cgroup v2), that. At least 1. */
 int nx_cpu_count(void);
 
 /* "Intel(R) Xeon(R) ..." or "unknown". out[64] at least. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -71,6 +72,16 @@ void nx_file_map_willneed(const nx_file_map *m, size_t offset, size_t bytes)
     (void)madvise((void *)(uintptr_t)(m->data + start), bytes + (offset - start), MADV_WILLNEED);
 }
 
+/* After a failed read or write: true when it should be tried again. A descriptor that someone else
+ * made non-blocking (a terminal shared with another program) is waited for. */
+static bool wait_again(int fd, short events, int e)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+
+    if (e == EAGAIN || e == EWOULDBLOCK) return poll(&p, 1, -1) >= 0 || errno == EINTR;
+    return e == EINTR;
+}
+
 nx_status nx_fd_read_all(nx_buf *out, int fd, const char *name, nx_error *err)
 {
     char block[16384];
@@ -78,7 +89,7 @@ nx_status nx_fd_read_all(nx_buf *out, int fd, const char *name, nx_error *err)
     for (;;) {
         ssize_t n = read(fd, block, sizeof block);
         if (n == 0) return NX_OK;
-        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && wait_again(fd, POLLIN, errno)) continue;
         if (n < 0) return fail_errno(err, name, "read", errno);
         nx_status st = nx_buf_add(out, block, (size_t)n, err);
         if (st) return nx_fail_prefix(err, st, "%s", name);
@@ -105,7 +116,7 @@ nx_status nx_fd_write_all(int fd, const void *bytes, size_t n, const char *name,
 
     while (n > 0) {
         ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR) continue;
+        if (done < 0 && wait_again(fd, POLLOUT, errno)) continue;
         if (done < 0) return fail_errno(err, name, "write", errno);
         p += done;
         n -= (size_t)done;
@@ -155,7 +166,7 @@ nx_status nx_file_out_commit(nx_file_out *f, nx_error *err)
 
 void nx_file_out_abort(nx_file_out *f)
 {
-    if (f->fd >= 0) close(f->fd);
+    if (f->path && f->fd >= 0) close(f->fd); /* an all-zero struct holds no descriptor 0 */
     if (f->path_partial) unlink(f->path_partial);
     nx_free(f->path);
     nx_free(f->path_partial);

@@ -37,7 +37,8 @@ typedef struct nx_file_out {
 
 nx_status nx_file_out_open(nx_file_out *f, const char *path, nx_error *err);
 nx_status nx_file_out_commit(nx_file_out *f, nx_error *err); /* closes, also on error */
-void      nx_file_out_abort(nx_file_out *f); /* removes the partial file; no-op after commit */
+/* Removes the partial file. Nothing after commit, and nothing for an all-zero struct. */
+void nx_file_out_abort(nx_file_out *f);
 
 bool nx_file_exists(const char *path);
 

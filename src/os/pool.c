@@ -8,6 +8,7 @@
 #include "os/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,7 +16,8 @@
 #include "base/alloc.h"
 #include "os/clock.h"
 
-#define SPIN_NS 50000
+#define SPIN_NS            50000
+#define SPINS_BEFORE_YIELD 2000
 
 typedef struct worker {
     nx_pool  *pool;
@@ -146,6 +148,18 @@ int nx_pool_threads(const nx_pool *p)
     return p->n_threads;
 }
 
+/* The others finish at about the same time, so spin; but where threads outnumber free processors,
+ * spinning on would hold up the very worker that is waited for. */
+static void wait_for_workers(nx_pool *p)
+{
+    for (int i = 0; atomic_load_explicit(&p->pending, memory_order_acquire) > 0; i++) {
+        if (i < SPINS_BEFORE_YIELD)
+            cpu_relax();
+        else
+            sched_yield();
+    }
+}
+
 void nx_pool_run(nx_pool *p, int64_t n, int64_t grain, nx_pool_fn fn, void *ctx)
 {
     if (n <= 0) return;
@@ -165,5 +179,5 @@ void nx_pool_run(nx_pool *p, int64_t n, int64_t grain, nx_pool_fn fn, void *ctx)
         pthread_mutex_unlock(&p->lock);
     }
     run_range(p, 0);
-    while (atomic_load_explicit(&p->pending, memory_order_acquire) > 0) cpu_relax();
+    wait_for_workers(p);
 }

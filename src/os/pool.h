@@ -17,7 +17,7 @@ typedef struct nx_pool nx_pool;
 typedef void (*nx_pool_fn)(void *ctx, int thread, int64_t begin, int64_t end);
 
 /* n_threads 1..NX_POOL_THREADS_MAX. */
-#define NX_POOL_THREADS_MAX 256
+#define NX_POOL_THREADS_MAX 1024 /* as many processors as an affinity mask names */
 nx_status nx_pool_create(nx_pool **out, int n_threads, nx_error *err);
 void      nx_pool_destroy(nx_pool *p);
 int       nx_pool_threads(const nx_pool *p);
