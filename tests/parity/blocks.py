@@ -1,6 +1,7 @@
 """Random valid blocks of every GGUF type that Nexus decodes."""
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf.quants import dequantize
 
 # Type -> byte offsets of its f16 scales in a block (src/num/blocks.h draws the layouts).
 SCALES = {
@@ -32,3 +33,28 @@ def random_blocks(rng: np.random.Generator, name: str, n_blocks: int) -> np.ndar
         word[(word & 0x7F800000) == 0x7F800000] &= 0xBFFFFFFF
         return word.view(np.float32)
     return raw.view(np.float16) if name == "F16" else raw
+
+
+def sane_blocks(rng: np.random.Generator, name: str, shape: tuple, std: float) -> np.ndarray:
+    """[rows, row_bytes] uint8 of a quantised type: any codes, scales such that the numbers of
+    `shape` have mean 0 and this standard deviation; for types that the gguf package can't encode.
+    """
+    qtype = GGMLQuantizationType[name]
+    block_len, block_bytes = GGML_QUANT_SIZES[qtype]
+    n_blocks = shape[0] * shape[1] // block_len
+    raw = rng.integers(0, 256, (n_blocks, block_bytes), dtype=np.uint8)
+
+    def decode(*halves):
+        for at, half in zip(SCALES[name], halves):
+            half = np.broadcast_to(np.asarray(half, np.float16).reshape(-1, 1), (n_blocks, 1))
+            raw[:, at:at + 2] = half.copy().view(np.uint8)
+        return dequantize(raw, qtype)
+
+    offset = 0.0    # of the second scale, at d = 1
+    if len(SCALES[name]) == 2:
+        offset = -decode(1.0, 0.0).mean() / decode(0.0, 1.0).mean()
+    d = rng.uniform(0.5, 1.5, n_blocks) * std / decode(1.0, offset).std()
+    if len(SCALES[name]) == 1:
+        d *= rng.choice([-1.0, 1.0], n_blocks)
+    decode(d, d * offset)
+    return raw.reshape(shape[0], -1)
