@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/sweep.h"
 #include "base/alloc.h"
 #include "os/cpu.h"
 #include "os/pool.h"
@@ -53,4 +54,15 @@ nx_status nx_backends_create(nx_backend **out, int32_t n_threads, nx_error *err)
         nx_free(p);
     }
     return st;
+}
+
+nx_status nx_backends_read_bandwidth(double *bytes_per_s, int32_t n_threads, size_t bytes,
+                                     int n_sweeps, nx_error *err)
+{
+    uint32_t  features;
+    nx_status st = nx_cpu_features(&features, getenv("NEXUS_CPU"), err);
+
+    if (st) return st;
+    return nx_cpu_read_bandwidth(bytes_per_s, n_threads ? n_threads : nx_cpu_count(), bytes,
+                                 n_sweeps, features, err);
 }

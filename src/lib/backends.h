@@ -9,4 +9,10 @@
  * NX_EINVAL (threads, NEXUS_CPU), NX_ENOMEM. */
 nx_status nx_backends_create(nx_backend **out, int32_t n_threads, nx_error *err);
 
+/* How fast this machine reads memory: the best of n_sweeps reads over `bytes` of its own by
+ * n_threads threads (0: as many as this process has processors), with the loads that NEXUS_CPU
+ * allows. NX_EINVAL, NX_ENOMEM. */
+nx_status nx_backends_read_bandwidth(double *bytes_per_s, int32_t n_threads, size_t bytes,
+                                     int n_sweeps, nx_error *err);
+
 #endif

@@ -1,0 +1,145 @@
+/* info_text.c - `nexus info` for people: a page of figures. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/info.h"
+#include "format/printable.h"
+
+#define LABEL "%-15s"
+
+static void line_str(const char *label, nx_str s)
+{
+    char text[160];
+
+    if (s.len) nx_out_printf(LABEL "%s\n", label, nx_printable(text, sizeof text, s));
+}
+
+static void print_file(const nx_info *info)
+{
+    char path[200], bytes[32], count[32];
+
+    nx_printable_path(path, sizeof path, nx_checkpoint_path(info->cp));
+    nx_format_bytes(bytes, sizeof bytes, nx_checkpoint_bytes(info->cp));
+    nx_out_printf(LABEL "%s (GGUF %" PRIu32 ", %s)\n", "file", path,
+                  nx_checkpoint_version(info->cp), bytes);
+    line_str("name", info->name);
+    line_str("architecture", info->arch);
+    nx_format_count(count, sizeof count, (double)info->n_params);
+    nx_format_bytes(bytes, sizeof bytes, info->tensors_bytes);
+    if (info->n_params)
+        nx_out_printf(LABEL "%s in %" PRId64 " tensors, %s\n", "parameters", count,
+                      nx_checkpoint_n_tensors(info->cp), bytes);
+}
+
+static void print_types(const nx_info *info)
+{
+    const char *label = "types";
+
+    for (int t = 0; t < NX_DTYPE_COUNT; t++) {
+        const nx_info_type *i = &info->types[t];
+        char                bytes[32];
+        if (!i->n_tensors) continue;
+        nx_format_bytes(bytes, sizeof bytes, i->bytes);
+        nx_out_printf(LABEL "%-7s %5" PRId64 " tensors, %s\n", label,
+                      nx_dtype_get((nx_dtype)t)->name, i->n_tensors, bytes);
+        label = "";
+    }
+}
+
+static void print_model(const nx_info *info)
+{
+    const nx_model *m = info->model;
+
+    if (!m) return;
+    const nx_hparams *hp = &m->hp;
+    nx_out_printf(LABEL "%d layers, %d wide, feed-forward %d\n", "shape", hp->n_layers, hp->n_embd,
+                  hp->n_ff);
+    nx_out_printf(LABEL "%d heads of %d over %d for keys and values\n", "attention", hp->n_heads,
+                  hp->head_dim, hp->n_heads_kv);
+    nx_out_printf(LABEL "%d of %d rotated, base %g%s", "rope", hp->n_rot, hp->head_dim,
+                  hp->rope_base, m->rope_factors ? ", frequency factors" : "");
+    if (hp->rope_scale != 1) nx_out_printf(", positions / %g", hp->rope_scale);
+    nx_out_printf("\n" LABEL "%d positions\n", "context", hp->n_ctx);
+    nx_out_printf(LABEL "%s\n", "head", m->head_tied ? "tied to the embedding" : "its own");
+}
+
+static void print_special(const nx_vocab *v, const char *what, int32_t id)
+{
+    char text[64];
+
+    if (id < 0) return;
+    nx_out_printf(", %s %d %s", what, id, nx_printable(text, sizeof text, nx_vocab_text(v, id)));
+}
+
+static void print_vocab(const nx_info *info)
+{
+    const nx_vocab *v = info->vocab;
+
+    if (!v) {
+        nx_out_printf(LABEL "none that nexus reads: %s\n", "vocabulary", info->vocab_err.text);
+        return;
+    }
+    const nx_vocab_special *s = nx_vocab_special_ids(v);
+    nx_out_printf(LABEL "%s, %d tokens", "vocabulary", nx_vocab_kind(v), nx_vocab_size(v));
+    print_special(v, "bos", s->bos);
+    print_special(v, "eos", s->eos);
+    if (s->eot != s->eos) print_special(v, "eot", s->eot);
+    nx_out_printf("\n");
+}
+
+static void print_memory(const nx_info *info)
+{
+    char weights[32], kv[32], work[32], sum[32];
+
+    if (!info->model) return;
+    nx_format_bytes(weights, sizeof weights, nx_checkpoint_bytes(info->cp));
+    nx_format_bytes(kv, sizeof kv, info->kv_bytes);
+    nx_format_bytes(work, sizeof work, info->work_bytes);
+    nx_format_bytes(sum, sizeof sum,
+                    nx_checkpoint_bytes(info->cp) + info->kv_bytes + info->work_bytes);
+    nx_out_printf(LABEL "%s at %d positions: weights %s (mapped), KV cache %s in %s, activations "
+                        "%s for batches of %d\n",
+                  "memory", sum, info->n_ctx, weights, kv, nx_dtype_get(info->kv_dtype)->name, work,
+                  info->n_batch);
+}
+
+static void print_tensors(const nx_checkpoint *cp)
+{
+    nx_out_printf("\n%-40s %-7s %-24s %s\n", "tensor", "type", "shape", "bytes");
+    for (int64_t i = 0; i < nx_checkpoint_n_tensors(cp); i++) {
+        const nx_tensor *t = nx_checkpoint_tensor_at(cp, i);
+        char             name[96], shape[96];
+        int              len = 0;
+        for (int32_t d = 0; d < t->n_dims; d++)
+            len += snprintf(shape + len, sizeof shape - (size_t)len, "%s%" PRId64, d ? ", " : "[",
+                            t->ne[d]);
+        snprintf(shape + len, sizeof shape - (size_t)len, "]");
+        nx_out_printf("%-40s %-7s %-24s %zu\n", nx_printable(name, sizeof name, nx_str_of(t->name)),
+                      nx_dtype_get(t->dtype)->name, shape, t->bytes);
+    }
+}
+
+static void print_metadata(const nx_checkpoint *cp)
+{
+    nx_out_printf("\n%-48s %s\n", "metadata", "value");
+    for (int64_t i = 0; i < nx_checkpoint_n_meta(cp); i++) {
+        const nx_meta *m = nx_checkpoint_meta_at(cp, i);
+        char           key[128], text[100];
+        nx_info_meta_text(text, sizeof text, m);
+        nx_out_printf("%-48s %s\n", nx_printable(key, sizeof key, m->key), text);
+    }
+}
+
+void nx_info_print(const nx_info *info, bool tensors, bool metadata)
+{
+    print_file(info);
+    print_types(info);
+    print_model(info);
+    print_vocab(info);
+    print_memory(info);
+    nx_out_printf(LABEL "%s on %s\n", "computed by", info->backend, info->cpu);
+    if (info->model_err.status) nx_out_printf(LABEL "no: %s\n", "can run", info->model_err.text);
+    if (metadata) print_metadata(info->cp);
+    if (tensors) print_tensors(info->cp);
+}
