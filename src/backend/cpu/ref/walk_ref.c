@@ -8,6 +8,7 @@
 #include "backend/cpu/ref/lanes_ref.h"
 #include "num/blocks.h"
 #include "num/expf.h"
+#include "num/half.h"
 
 void nx_rmsnorm_ref(float *out, const float *x, const float *w, int64_t D, float eps)
 {
@@ -43,6 +44,12 @@ void nx_rope_ref(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_
 /* Cache rows are decoded a piece at a time, so that no head is too long for the stack. */
 #define PIECE 256
 
+/* With an f16 cache, what meets the cache is rounded to f16 too (backend.h tells why). */
+static float as_cached(float x, nx_dtype dtype)
+{
+    return dtype == NX_DTYPE_F16 ? nx_f16_to_f32(nx_f32_to_f16(x)) : x;
+}
+
 static float dot_cached(const float *q, const uint8_t *row, nx_dtype dtype, int32_t D)
 {
     const nx_dtype_info *info = nx_dtype_get(dtype);
@@ -52,7 +59,7 @@ static float dot_cached(const float *q, const uint8_t *row, nx_dtype dtype, int3
         int32_t n = D - i0 < PIECE ? D - i0 : PIECE;
         info->decode(piece, row + nx_dtype_row_bytes(dtype, i0), n);
         for (int32_t i = 0; i < n; i++)
-            acc[(i0 + i) % 16] = fmaf(q[i0 + i], piece[i], acc[(i0 + i) % 16]);
+            acc[(i0 + i) % 16] = fmaf(as_cached(q[i0 + i], dtype), piece[i], acc[(i0 + i) % 16]);
     }
     return nx_lanes_fold(acc);
 }
@@ -94,8 +101,8 @@ void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const uin
 
         for (int32_t i = 0; i < D; i++) out[i] = 0;
         for (int32_t p = 0; p < n_pos; p++)
-            add_cached(out, scores[p], v + (size_t)p * v_stride, v_dtype, D);
-        for (int32_t i = 0; i < D; i++) out[i] *= r;
+            add_cached(out, as_cached(scores[p] * r, v_dtype), v + (size_t)p * v_stride, v_dtype,
+                       D);
     }
 }
 
