@@ -1,0 +1,112 @@
+/* encode.c - takes special tokens out of a text and hands what lies between to the merger. */
+#include "token/encode.h"
+
+#include "token/bpe.h"
+#include "token/pretoken.h"
+#include "token/spm.h"
+#include "token/tables.h"
+
+typedef struct encoder {
+    const nx_vocab *v;
+    nx_ids         *out;
+    bool            after_special; /* or at the beginning: SentencePiece's space belongs here */
+    nx_spm_work     spm;
+    nx_bpe_work     bpe;
+    nx_splitter     splitter;
+} encoder;
+
+static nx_status on_word(void *ctx, const char *word, size_t len, nx_error *err)
+{
+    encoder *e = ctx;
+
+    return nx_bpe_encode(e->v, &e->bpe, e->out, word, len, err);
+}
+
+static nx_status encoder_init(encoder *e, const nx_vocab *v, nx_ids *out, nx_error *err)
+{
+    *e = (encoder){.v = v, .out = out, .after_special = true};
+    return v->bpe ? nx_splitter_create(&e->splitter, &v->pretoken, on_word, e, err) : NX_OK;
+}
+
+static void encoder_free(encoder *e)
+{
+    nx_spm_work_free(&e->spm);
+    nx_bpe_work_free(&e->bpe);
+    nx_splitter_destroy(&e->splitter);
+}
+
+static nx_status plain(encoder *e, const char *text, size_t len, nx_error *err)
+{
+    bool prefix = e->v->add_space_prefix && e->after_special;
+
+    if (len == 0) return NX_OK;
+    e->after_special = false;
+    if (e->v->bpe) return nx_splitter_run(&e->splitter, text, len, err);
+    return nx_spm_encode(e->v, &e->spm, e->out, text, len, prefix, err);
+}
+
+/* C's white space, whatever the locale. */
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* One span, text[from..end). Plain text that may go on in the next span stays pending from
+ * *plain_from. */
+static nx_status span(encoder *e, const char *text, size_t from, const nx_span *s,
+                      size_t *plain_from, nx_error *err)
+{
+    const nx_special *found;
+    nx_status         st = NX_OK;
+    size_t            at;
+
+    if (s->fresh) {
+        st = plain(e, text + *plain_from, from - *plain_from, err);
+        *plain_from = from;
+    }
+    while (!st && (found = nx_specials_find(&e->v->specials, text + from, s->end - from, s->control,
+                                            &at))) {
+        st = plain(e, text + *plain_from, from + at - *plain_from, err);
+        if (!st) st = nx_ids_add(e->out, found->id, err);
+        e->after_special = true;
+        from += at + found->text.len;
+        if (e->v->marks[found->id] & NX_MARK_STRIPS) {
+            while (from < s->end && is_space(text[from])) from++;
+        }
+        *plain_from = from;
+    }
+    return st;
+}
+
+nx_status nx_encode_spans(const nx_vocab *v, nx_ids *out, const char *text, const nx_span *spans,
+                          size_t n_spans, nx_error *err)
+{
+    encoder   e;
+    size_t    n_before = out->n, from = 0, plain_from = 0;
+    nx_status st = encoder_init(&e, v, out, err);
+
+    for (size_t i = 0; !st && i < n_spans; i++) {
+        st = span(&e, text, from, &spans[i], &plain_from, err);
+        from = spans[i].end;
+    }
+    if (!st) st = plain(&e, text + plain_from, from - plain_from, err);
+    encoder_free(&e);
+    if (st) out->n = n_before;
+    return st;
+}
+
+nx_status nx_vocab_encode(const nx_vocab *v, nx_ids *out, const char *text, size_t len,
+                          unsigned flags, nx_error *err)
+{
+    const nx_vocab_special *s = &v->special;
+    size_t                  n_before = out->n;
+    bool                    add = flags & NX_ENCODE_ADD_SPECIAL;
+    nx_span                 all = {.end = len, .control = flags & NX_ENCODE_PARSE_SPECIAL};
+    nx_status               st = NX_OK;
+
+    if (add && s->add_bos && s->bos >= 0) st = nx_ids_add(out, s->bos, err);
+    if (!st) st = nx_encode_spans(v, out, text, &all, 1, err);
+    if (!st && add && s->add_eos && s->eos >= 0) st = nx_ids_add(out, s->eos, err);
+    if (st) out->n = n_before;
+    return st;
+}

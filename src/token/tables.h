@@ -1,0 +1,53 @@
+/* tables.h - the inside of a vocabulary, shared by the files of this folder. */
+#ifndef NX_TOKEN_TABLES_H
+#define NX_TOKEN_TABLES_H
+
+#include "token/index.h"
+#include "token/merges.h"
+#include "token/pretoken.h"
+#include "token/specials.h"
+#include "token/vocab.h"
+
+#define NX_SPACE_MARK     "\xE2\x96\x81" /* U+2581, SentencePiece's visible space */
+#define NX_SPACE_MARK_LEN 3
+
+enum {                          /* nx_vocab.marks */
+       NX_MARK_ENDS = 1 << 0,   /* ends an answer */
+       NX_MARK_STRIPS = 1 << 1, /* swallows the white space that follows it in a text */
+       NX_MARK_MERGES = 1 << 2, /* may come out of merging: neither control, unknown nor byte */
+};
+
+struct nx_vocab {
+    bool             bpe; /* byte-level BPE; else SentencePiece */
+    int32_t          n;
+    nx_str          *texts; /* [n] as the file spells them: views into the checkpoint */
+    nx_str          *raw;   /* [n] the bytes each stands for: views into it or into pool */
+    char            *pool;
+    uint8_t         *types; /* [n] nx_token_type */
+    uint8_t         *marks; /* [n] NX_MARK_* */
+    nx_index         by_text;
+    nx_specials      specials; /* control and user-defined tokens, to be found in texts */
+    nx_vocab_special special;
+    int32_t          byte_ids[256]; /* the token of one byte, or -1 */
+    size_t           longest;       /* bytes of the longest text that may come out of merging */
+    bool             misses_bytes;  /* some byte has no token */
+    char             kind[48];
+
+    /* SentencePiece */
+    float *scores; /* [n] */
+    bool   add_space_prefix;
+    bool   crosses_words; /* some token holds a space mark after something else */
+    bool   spells_mark;   /* byte tokens for U+2581 itself: a literal one survives */
+
+    /* byte-level BPE */
+    nx_merges   merges;
+    nx_pretoken pretoken;
+    nx_index    by_raw; /* whole words that are tokens; only where merges are ignored */
+};
+
+static inline bool nx_vocab_merges_to(const nx_vocab *v, int32_t id)
+{
+    return id >= 0 && (v->marks[id] & NX_MARK_MERGES);
+}
+
+#endif
