@@ -1,0 +1,204 @@
+/* Protects: the ids that our tokenizers give are those that models were trained on, and the text
+ * comes back from them byte for byte.
+ *
+ * 46 texts each of llama.cpp's vocabulary tests (shared data, vocab/): the .inp file holds the
+ * texts, the .out file a line of ids for each. The Llama 3 vocabulary is made by
+ * tools/goldens/make_llama3_vocab.py; NX_LLAMA3_VOCAB names it, else it is looked for in the build
+ * folder's goldens/. A vocabulary that isn't there is skipped by name; if none is, so is the test.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "format/checkpoint.h"
+#include "token/vocab.h"
+
+#define N_TEXTS   46
+#define SEPARATOR "\n__ggml_vocab_test__\n"
+#define FILE_MAX  (1 << 20)
+
+static int n_checked;
+
+static const char *shared(char path[1024], const char *name)
+{
+    const char *folder = getenv("NX_SHARED");
+
+    snprintf(path, 1024, "%s/data/vocab/%s", folder ? folder : NX_SOURCE_DIR "/../shared", name);
+    return path;
+}
+
+static char *read_all(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    char *data = calloc(1, FILE_MAX);
+
+    assert_non_null(f);
+    assert_non_null(data);
+    assert_true(fread(data, 1, FILE_MAX - 1, f) < FILE_MAX - 1);
+    fclose(f);
+    return data;
+}
+
+static nx_vocab *open_vocab(nx_checkpoint **cp, const char *path)
+{
+    nx_vocab *v = NULL;
+    nx_error  err = {0};
+
+    if (nx_checkpoint_open(cp, path, &err) || nx_vocab_open(&v, *cp, &err))
+        fail_msg("%s", err.text);
+    return v;
+}
+
+static void expect_ids(const nx_ids *got, char *line, int text)
+{
+    size_t n = 0;
+
+    for (char *id = strtok(line, " "); id; id = strtok(NULL, " "), n++) {
+        if (n >= got->n || got->ids[n] != atoi(id)) {
+            fail_msg("text %d: id %zu of %zu is %d, expected %s", text, n, got->n,
+                     n < got->n ? got->ids[n] : -1, id);
+        }
+    }
+    if (n != got->n) fail_msg("text %d: %zu ids, expected %zu", text, got->n, n);
+}
+
+/* The text whole and streamed: both must give it back. */
+static void expect_text(const nx_vocab *v, const nx_ids *ids, const char *text, size_t len)
+{
+    nx_buf     whole = {.max = FILE_MAX}, streamed = {.max = FILE_MAX};
+    nx_decoder d = {0};
+
+    assert_int_equal(nx_vocab_decode(v, &whole, ids->ids, ids->n, false, NULL), NX_OK);
+    for (size_t i = 0; i < ids->n; i++) {
+        assert_int_equal(nx_decoder_push(&d, v, ids->ids[i], &streamed, NULL), NX_OK);
+    }
+    assert_int_equal(nx_decoder_finish(&d, &streamed, NULL), NX_OK);
+    assert_int_equal(whole.len, len);
+    assert_int_equal(streamed.len, len);
+    if (len) assert_memory_equal(whole.data, text, len);
+    if (len) assert_memory_equal(streamed.data, text, len);
+    nx_buf_free(&whole);
+    nx_buf_free(&streamed);
+}
+
+static void check_text(const nx_vocab *v, const char *text, size_t len, char *line, int i)
+{
+    nx_ids   ids = {0};
+    nx_error err = {0};
+
+    if (nx_vocab_encode(v, &ids, text, len, 0, &err)) fail_msg("text %d: %s", i, err.text);
+    expect_ids(&ids, line, i);
+    expect_text(v, &ids, text, len);
+    nx_ids_free(&ids);
+}
+
+static void check_vocab(const char *vocab_path, const char *name)
+{
+    nx_checkpoint *cp = NULL;
+    char           path[1024], file[256];
+
+    if (access(vocab_path, R_OK) != 0) {
+        printf("skipped %s: no %s\n", name, vocab_path);
+        skip();
+    }
+    nx_vocab *v = open_vocab(&cp, vocab_path);
+    snprintf(file, sizeof file, "ggml-vocab-%s.gguf.inp", name);
+    char *texts = read_all(shared(path, file));
+    snprintf(file, sizeof file, "ggml-vocab-%s.gguf.out", name);
+    char *lines = read_all(shared(path, file));
+    char *text = texts, *line = lines, *end;
+    int   n = 0;
+
+    for (; (end = strstr(text, SEPARATOR)); text = end + strlen(SEPARATOR), n++) {
+        char *newline = strchr(line, '\n');
+        assert_non_null(newline);
+        *newline = '\0';
+        check_text(v, text, (size_t)(end - text), line, n);
+        line = newline + 1;
+    }
+    assert_int_equal(n, N_TEXTS);
+    n_checked++;
+    free(texts);
+    free(lines);
+    nx_vocab_close(v);
+    nx_checkpoint_close(cp);
+}
+
+static void llama_spm(void **state)
+{
+    char path[1024];
+
+    (void)state;
+    check_vocab(shared(path, "ggml-vocab-llama-spm.gguf"), "llama-spm");
+}
+
+static void phi_3(void **state)
+{
+    char path[1024];
+
+    (void)state;
+    check_vocab(shared(path, "ggml-vocab-phi-3.gguf"), "phi-3");
+}
+
+static void gpt_2(void **state)
+{
+    char path[1024];
+
+    (void)state;
+    check_vocab(shared(path, "ggml-vocab-gpt-2.gguf"), "gpt-2");
+}
+
+static void llama_bpe(void **state)
+{
+    const char *named = getenv("NX_LLAMA3_VOCAB"), *build = getenv("NX_BUILD_DIR");
+    char        path[1024];
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/goldens/llama3-vocab.gguf", build ? build : "build");
+    check_vocab(named ? named : path, "llama-bpe");
+}
+
+/* Pre-tokenizers and tokenizers that we don't have are refused, by name. */
+static void others_are_refused(void **state)
+{
+    static const char *const files[][2] = {{"ggml-vocab-deepseek-llm.gguf", "deepseek-llm"},
+                                           {"ggml-vocab-bert-bge.gguf", "bert"}};
+    char                     path[1024];
+    nx_checkpoint           *cp = NULL;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        nx_vocab *v = NULL;
+        nx_error  err = {0};
+        if (access(shared(path, files[i][0]), R_OK) != 0) skip();
+        assert_int_equal(nx_checkpoint_open(&cp, path, &err), NX_OK);
+        assert_int_equal(nx_vocab_open(&v, cp, &err), NX_EUNSUPPORTED);
+        assert_null(v);
+        assert_non_null(strstr(err.text, files[i][1]));
+        assert_non_null(strstr(err.text, "we have: "));
+        nx_checkpoint_close(cp);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(llama_spm),
+        cmocka_unit_test(phi_3),
+        cmocka_unit_test(gpt_2),
+        cmocka_unit_test(llama_bpe),
+        cmocka_unit_test(others_are_refused),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    if (!failed && n_checked == 0) puts("skipped: none of the vocabularies is here");
+    return failed ? failed : n_checked ? 0 : 77;
+}
