@@ -215,7 +215,9 @@ static nx_status cut(nx_splitter *s, int level, const char *text, size_t len, nx
     nx_status st = NX_OK;
     size_t    m[2];
 
-    if (level == s->pretoken->n) return s->on_word(s->ctx, text, len, err);
+    /* n <= NX_PATTERNS_MAX; the second test says so to gcc -O3, which unrolls the recursion. */
+    if (level >= s->pretoken->n || level >= NX_PATTERNS_MAX)
+        return s->on_word(s->ctx, text, len, err);
     for (size_t at = 0; !st && at < len; at = m[1]) {
         int rc = find(s, level, text, len, at, m);
         if (rc < 0) return pcre2_failed(err, "pre-tokenizer", rc);
