@@ -160,7 +160,7 @@ int nx_cmd_info(int argc, char **argv)
                  "and the memory that it takes at --ctx positions.",
         .examples = "  nexus info model.gguf\n"
                     "  nexus info model.gguf --ctx 32768 --json\n"
-                    "  nexus info model.gguf --dump blk.0.attn_q.weight > attn_q.f32\n",
+                    "  nexus info model.gguf --dump blk.0.attn_q.weight > attn_q.f32",
         .options = opts,
         .n_args_max = 1,
     };

@@ -92,7 +92,7 @@ int nx_cmd_logits(int argc, char **argv)
         .about = "Show the likeliest next tokens after each token of a text, with the natural log\n"
                  "of their probability; or write all logits, for those who compare.",
         .examples = "  nexus logits -p 'The capital of France is'\n"
-                    "  nexus logits -m model.gguf --prompt-ids 1,403,407 --raw > logits.f32\n",
+                    "  nexus logits -m model.gguf --prompt-ids 1,403,407 --raw > logits.f32",
         .options = opts,
     };
     int code = nx_opt_parse(&usage, &args, argc, argv);

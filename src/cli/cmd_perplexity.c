@@ -215,7 +215,7 @@ int nx_cmd_perplexity(int argc, char **argv)
         .about = "Measure how much a text surprises the model: exp of the mean of -log p over the\n"
                  "second half of each chunk of --ctx tokens, with its standard error.",
         .examples = "  nexus perplexity -m model.gguf wiki.test.raw\n"
-                    "  nexus perplexity -m model.gguf --ctx 2048 --chunks 20 book.txt\n",
+                    "  nexus perplexity -m model.gguf --ctx 2048 --chunks 20 book.txt",
         .options = opts,
         .n_args_min = 1,
         .n_args_max = 1,

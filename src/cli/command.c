@@ -8,8 +8,14 @@
 #include <unistd.h>
 
 int nx_cmd_help(int argc, char **argv);
+int nx_cmd_info(int argc, char **argv);
+int nx_cmd_logits(int argc, char **argv);
+int nx_cmd_perplexity(int argc, char **argv);
 
 static const nx_command table[] = {
+    {"info", "say what a model file holds and what it takes to run", nx_cmd_info},
+    {"logits", "show what a model thinks comes next, at every position", nx_cmd_logits},
+    {"perplexity", "measure how much a text surprises a model", nx_cmd_perplexity},
     {"help", "explain a command", nx_cmd_help},
     {NULL, NULL, NULL},
 };
