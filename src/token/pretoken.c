@@ -190,6 +190,7 @@ void nx_splitter_destroy(nx_splitter *s)
 static int find(nx_splitter *s, int level, const char *text, size_t len, size_t from,
                 size_t bounds[2])
 {
+    if (level >= NX_PATTERNS_MAX) return PCRE2_ERROR_INTERNAL; /* never: gcc -O3 can't see it */
     PCRE2_SPTR        subject = (PCRE2_SPTR)text;
     const pcre2_code *re = s->pretoken->codes[level];
     int               rc = PCRE2_ERROR_JIT_STACKLIMIT;
