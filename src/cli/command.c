@@ -7,12 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-int nx_cmd_help(int argc, char **argv);
-int nx_cmd_info(int argc, char **argv);
-int nx_cmd_logits(int argc, char **argv);
-int nx_cmd_perplexity(int argc, char **argv);
-
 static const nx_command table[] = {
+    {"generate", "continue a text", nx_cmd_generate},
+    {"tokenize", "print the token ids of a text", nx_cmd_tokenize},
+    {"detokenize", "print the text of token ids", nx_cmd_detokenize},
     {"info", "say what a model file holds and what it takes to run", nx_cmd_info},
     {"logits", "show what a model thinks comes next, at every position", nx_cmd_logits},
     {"perplexity", "measure how much a text surprises a model", nx_cmd_perplexity},
