@@ -60,6 +60,10 @@ model=$root/share/nexus/models/nexus-mini.gguf
 if [ -f "$model" ]; then
     "$stage/stream" "$model" "Once upon a time" >"$stage/out" || fail "stream: $(cat "$stage/out")"
     [ "$(wc -c <"$stage/out")" -gt 20 ] || fail "stream wrote only: $(cat "$stage/out")"
+    "$root/bin/nexus" generate -m "$model" -p "Once upon a time" -n 48 --temp 0 \
+        >"$stage/out2" 2>"$stage/err" </dev/null || fail "nexus: $(cat "$stage/err")"
+    echo >>"$stage/out2"    # the example ends its line
+    cmp "$stage/out" "$stage/out2" || fail "library and program say different things"
 else
     echo "no model here: the example was built, not run"
 fi
