@@ -232,7 +232,7 @@ typedef struct nx_prompt {
         NX_OPT("prompt-ids", 0, NX_OPT_TEXT, &(p).ids, "ID,ID,...",                                \
                "the same as token ids, taken as they are")
 
-/* Say what is wrong with p (none given, both given): NX_CLI_USAGE, or NX_CLI_GO. */
+/* Say what is wrong with p (none given, both given, ids that aren't): NX_CLI_USAGE, or NX_CLI_GO. */
 int nx_prompt_check(const nx_prompt *p, const char *command);
 
 /* The ids of p: BOS and control tokens as the vocabulary wants them for a text. At least one id:
@@ -293,6 +293,9 @@ typedef struct nx_sampling {
 
 void nx_sampling_default(nx_sampling *s);
 void nx_sampling_free(nx_sampling *s);
+
+/* Say what is wrong with stop texts and biases: NX_CLI_USAGE, or NX_CLI_GO. */
+int nx_sampling_check(const nx_sampling *s, const char *command);
 
 /* The sampler that s describes. Puts the seed in force into s->opt.seed. */
 nx_status nx_sampling_open(nx_sampler **out, nx_sampling *s, int32_t n_vocab, nx_error *err);

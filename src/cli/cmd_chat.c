@@ -274,6 +274,7 @@ int nx_cmd_chat(int argc, char **argv)
     };
     int code = nx_opt_parse(&usage, &args, argc, argv);
 
+    if (code == NX_CLI_GO) code = nx_sampling_check(&o.s, "chat");
     if (code == NX_CLI_GO) code = run(&o);
     nx_sampling_free(&o.s);
     return code;

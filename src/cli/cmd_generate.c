@@ -265,6 +265,7 @@ int nx_cmd_generate(int argc, char **argv)
 
     code = nx_opt_parse(&usage, &args, argc, argv);
     if (code == NX_CLI_GO) code = nx_prompt_check(&o.prompt, "generate");
+    if (code == NX_CLI_GO) code = nx_sampling_check(&o.s, "generate");
     if (code == NX_CLI_GO && o.n_logprobs >= 0 && !o.json)
         code = nx_cli_misuse("generate", "--logprobs needs --json: there is no place for it in "
                                          "the text");

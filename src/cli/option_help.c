@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 
-#define COLUMN 28 /* where explanations begin */
+#define COLUMN 31 /* where explanations begin */
 
 void nx_opt_env_name(char *out, size_t cap, const char *name)
 {
@@ -33,11 +33,18 @@ static void default_text(char *out, size_t cap, const nx_opt *o)
     snprintf(out, cap, " (default %.*s)", (int)strcspn(p, "|"), p);
 }
 
+/* Up to the next space; "(default 0.95)" stays together. */
+static int word_length(const char *text)
+{
+    if (strncmp(text, "(default ", 9) == 0 && strchr(text, ')')) return (int)strcspn(text, ")") + 1;
+    return (int)strcspn(text, " ");
+}
+
 /* Words of text from column COLUMN on, in lines of at most `width`. */
 static void print_wrapped(const char *text, int column, int width)
 {
     while (*text) {
-        int len = (int)strcspn(text, " ");
+        int len = word_length(text);
         if (column > COLUMN && column + 1 + len > width) {
             nx_out_printf("\n%*s", COLUMN, "");
             column = COLUMN;
@@ -65,7 +72,7 @@ static void print_option(const nx_opt *o, int width)
     else
         snprintf(text, sizeof text, "%s%s", o->help, value);
     nx_out_printf("%-*s%c ", COLUMN - 2, left, o->env ? '*' : ' ');
-    if ((int)strlen(left) > COLUMN - 2) nx_out_printf("\n%*s", COLUMN, "");
+    if ((int)strlen(left) > COLUMN - 3) nx_out_printf("\n%*s", COLUMN, "");
     print_wrapped(text, COLUMN, width);
 }
 

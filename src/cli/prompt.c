@@ -28,19 +28,37 @@ nx_status nx_parse_ids(nx_ids *out, const char *text, int32_t n_vocab, nx_error 
     return NX_OK;
 }
 
+/* Whether ids is a list at all; what the vocabulary holds is known later. */
+static nx_status check_ids(const char *ids, nx_error *err)
+{
+    nx_ids    l = {0};
+    nx_status st = nx_parse_ids(&l, ids, 0, err);
+
+    if (!st && l.n == 0) st = nx_fail(err, NX_EINVAL, "no ids given");
+    nx_ids_free(&l);
+    return st;
+}
+
 int nx_prompt_check(const nx_prompt *p, const char *command)
 {
+    nx_error err;
+
     if (p->text && p->ids)
         return nx_cli_misuse(command, "--prompt and --prompt-ids exclude each other");
     if (!p->text && !p->ids)
         return nx_cli_misuse(command, "no prompt: give one with -p TEXT, or -p - to read stdin");
+    if (p->ids && check_ids(p->ids, &err))
+        return nx_cli_misuse(command, "--prompt-ids: %s", err.text);
     return NX_CLI_GO;
 }
 
 nx_status nx_read_text(nx_buf *out, const char *text, nx_error *err)
 {
     if (out->max == 0) out->max = TEXT_MAX;
-    if (strcmp(text, "-") == 0) return nx_fd_read_all(out, 0, "stdin", err);
+    if (strcmp(text, "-") == 0) {
+        if (nx_terminal_get()->in) nx_log_info("reading from the terminal; Ctrl-D ends the text");
+        return nx_fd_read_all(out, 0, "stdin", err);
+    }
     return nx_buf_add(out, text, strlen(text), err);
 }
 
@@ -72,7 +90,5 @@ nx_status nx_prompt_ids(nx_ids *out, const nx_prompt *p, const nx_vocab *vocab, 
 
     if (p->text) return text_ids(out, p->text, vocab, err);
     st = nx_parse_ids(out, p->ids, n_vocab, err);
-    if (st) return nx_fail_prefix(err, st, "--prompt-ids");
-    if (out->n == 0) return nx_fail(err, NX_EINVAL, "--prompt-ids: no ids given");
-    return NX_OK;
+    return st ? nx_fail_prefix(err, st, "--prompt-ids") : NX_OK;
 }

@@ -51,21 +51,28 @@ static nx_status parse_bias(nx_logit_bias *out, const char *text, int32_t n_voca
     return NX_OK;
 }
 
+int nx_sampling_check(const nx_sampling *s, const char *command)
+{
+    nx_logit_bias unused;
+    nx_error      err;
+
+    for (size_t i = 0; i < s->stop.n; i++)
+        if (s->stop.v[i].len == 0)
+            return nx_cli_misuse(command, "--stop: the text is empty: every answer would end "
+                                          "before it begins");
+    for (size_t i = 0; i < s->bias.n; i++)
+        if (parse_bias(&unused, s->bias.v[i].p, INT32_MAX, &err))
+            return nx_cli_misuse(command, "%s", err.text);
+    return NX_CLI_GO;
+}
+
 nx_status nx_sampling_open(nx_sampler **out, nx_sampling *s, int32_t n_vocab, nx_error *err)
 {
-    nx_logit_bias *bias = NULL;
+    nx_logit_bias *bias = nx_alloc(s->bias.n, sizeof *bias);
     nx_status      st = NX_OK;
 
     *out = NULL;
-    for (size_t i = 0; i < s->stop.n; i++)
-        if (s->stop.v[i].len == 0)
-            return nx_fail(err, NX_EINVAL,
-                           "--stop: the text is empty: every answer would end "
-                           "before it begins");
-    if (s->bias.n) {
-        bias = nx_alloc(s->bias.n, sizeof *bias);
-        if (!bias) return nx_fail(err, NX_ENOMEM, "logit biases");
-    }
+    if (!bias) return nx_fail(err, NX_ENOMEM, "logit biases");
     for (size_t i = 0; i < s->bias.n && !st; i++)
         st = parse_bias(&bias[i], s->bias.v[i].p, n_vocab, err);
     if (s->opt.seed == 0) s->opt.seed = random_seed();

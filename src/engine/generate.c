@@ -133,6 +133,17 @@ static nx_status decode(run *r, nx_error *err)
     return st;
 }
 
+/* Whether the answer continues a text, rather than begins one: a SentencePiece vocabulary spells
+ * the space before a text's first word, but nobody wrote it. */
+static bool continues_text(const nx_timeline *tl)
+{
+    const nx_vocab *vocab = nx_timeline_llm(tl)->vocab;
+
+    for (int32_t i = nx_timeline_length(tl); vocab && i-- > 0;)
+        if (nx_vocab_type(vocab, nx_timeline_ids(tl)[i]) != NX_TOKEN_CONTROL) return true;
+    return false;
+}
+
 nx_status nx_generate_run(nx_generation *g, nx_timeline *tl, const int32_t *prompt, size_t n,
                           nx_error *err)
 {
@@ -149,6 +160,7 @@ nx_status nx_generate_run(nx_generation *g, nx_timeline *tl, const int32_t *prom
     if (st == NX_ECANCELLED) return NX_OK;
     if (st) return st;
     g->n_prompt = (int32_t)n;
+    r.decoder.started = continues_text(tl);
     st = decode(&r, err);
     nx_buf_free(&r.stops.held);
     return st;

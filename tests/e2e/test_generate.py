@@ -57,7 +57,7 @@ class Stories(Case):
     def test_text_is_that_of_the_reference(self):
         for case in self.cases:
             with self.subTest(prompt=case["prompt"]):
-                self.assertEqual(self.generate(case)["text"].strip(), case["text"].strip())
+                self.assertEqual(self.generate(case)["text"], case["text"])
 
     def test_ids_as_prompt(self):
         for case in self.cases[:3]:
@@ -192,7 +192,7 @@ class Answer(Case):
         self.assertEqual(streamed.out.decode(), done["text"])
 
     def test_empty_stop_text(self):
-        self.refused(nexus(*self.args("-p", "x", "--stop", "")), 1, "--stop", "empty")
+        self.refused(nexus(*self.args("-p", "x", "--stop", "")), 2, "--stop", "empty")
 
     def test_logit_bias(self):
         first = self.ok(nexus(*self.args("-p", "Once", "-n", "1", "--json", "--logprobs", "2"))).json
@@ -200,8 +200,8 @@ class Answer(Case):
         forced = self.ok(nexus(*self.args("-p", "Once", "-n", "3", "--json", "--logit-bias",
                                           f"{second}=1000"))).json
         self.assertEqual(forced["tokens"], [second] * 3)
-        for bad in ("5", "x=1", "1=much", "99999999=1", "-1=1"):
-            self.refused(nexus(*self.args("-p", "x", "--logit-bias", bad)), 1, "--logit-bias")
+        for bad, rc in (("5", 2), ("x=1", 2), ("1=much", 2), ("-1=1", 2), ("99999999=1", 1)):
+            self.refused(nexus(*self.args("-p", "x", "--logit-bias", bad)), rc, "--logit-bias")
 
     def test_penalties_change_the_answer(self):
         plain = self.ok(nexus(*self.args("-p", "Once", "-n", "40", "--json"))).json["tokens"]
@@ -276,9 +276,9 @@ class OddPrompts(Case):
         self.assertIn(len(said["prompt_tokens"]) + len(said["tokens"]), (32, 33))
 
     def test_bad_ids(self):
-        for ids, words in (("1,x", ["'x'"]), ("99999999", ["99999999"]), ("-1", ["-1"]),
-                           ("", ["no ids"])):
-            self.refused(nexus(*self.args("--prompt-ids", ids)), 1, "--prompt-ids", *words)
+        for ids, rc, words in (("1,x", 2, ["'x'"]), ("99999999", 1, ["99999999"]),
+                               ("-1", 2, ["-1"]), ("", 2, ["no ids"])):
+            self.refused(nexus(*self.args("--prompt-ids", ids)), rc, "--prompt-ids", *words)
 
 
 class Interrupt(Case):
