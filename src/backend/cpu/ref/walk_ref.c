@@ -44,7 +44,7 @@ void nx_rope_ref(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_
 /* Cache rows are decoded a piece at a time, so that no head is too long for the stack. */
 #define PIECE 256
 
-/* With an f16 cache, what meets the cache is rounded to f16 too (backend.h tells why). */
+/* With an f16 cache, the query that meets it is rounded to f16 too (backend.h tells why). */
 static float as_cached(float x, nx_dtype dtype)
 {
     return dtype == NX_DTYPE_F16 ? nx_f16_to_f32(nx_f32_to_f16(x)) : x;
@@ -101,8 +101,7 @@ void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const uin
 
         for (int32_t i = 0; i < D; i++) out[i] = 0;
         for (int32_t p = 0; p < n_pos; p++)
-            add_cached(out, as_cached(scores[p] * r, v_dtype), v + (size_t)p * v_stride, v_dtype,
-                       D);
+            add_cached(out, scores[p] * r, v + (size_t)p * v_stride, v_dtype, D);
     }
 }
 
