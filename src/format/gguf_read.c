@@ -547,6 +547,20 @@ static nx_status layout(reader *r, uint64_t file_bytes, uint64_t *end)
     return *end > file_bytes ? refuse_short(r, file_bytes, *end) : NX_OK;
 }
 
+/* The zeros behind tensor i's data, up to alignment. */
+static nx_status check_gap(reader *r, int64_t i)
+{
+    nx_gguf              *g = r->g;
+    const nx_gguf_tensor *e = &g->tensors[i];
+    uint64_t              from = g->data_at + e->data_at + e->t.bytes, to;
+    char                  shown[80], what[128];
+
+    if (!nx_gguf_pad(&to, from, g->alignment) || from == to || to > g->bytes) return NX_OK;
+    snprintf(what, sizeof what, "padding after tensor %lld (%s)", (long long)i,
+             nx_printable(shown, sizeof shown, nx_str_of(e->t.name)));
+    return check_padding(r, from, to, g->alignment, what);
+}
+
 static nx_status view_data(reader *r, uint64_t end)
 {
     nx_gguf  *g = r->g;
@@ -557,8 +571,10 @@ static nx_status view_data(reader *r, uint64_t end)
         st = check_padding(r, g->header_bytes, g->data_at, g->alignment,
                            "padding before the tensor data");
     if (!st) st = check_padding(r, end, g->bytes, tail_max, "end of the data");
-    for (int64_t i = 0; i < g->n_tensors && !st; i++)
+    for (int64_t i = 0; i < g->n_tensors && !st; i++) {
         g->tensors[i].t.data = g->data + g->data_at + g->tensors[i].data_at;
+        st = check_gap(r, i);
+    }
     return st;
 }
 

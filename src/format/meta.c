@@ -38,10 +38,10 @@ nx_status nx_meta_fail(const nx_checkpoint *cp, const char *key, nx_error *err, 
     if (m)
         snprintf(where, sizeof where, "at byte %" PRIu64, m->offset);
     else if (n > 0)
-        snprintf(where, sizeof where, "not between byte 24 and byte %" PRIu64,
+        snprintf(where, sizeof where, "missing between byte 24 and byte %" PRIu64,
                  nx_checkpoint_meta_at(cp, n - 1)->offset);
     else
-        snprintf(where, sizeof where, "not there (no metadata at byte 24)");
+        snprintf(where, sizeof where, "missing at byte 24, no metadata");
     return nx_fail(err, NX_EFORMAT, "%s: %s %s: %s",
                    nx_printable_path(path, sizeof path, nx_checkpoint_path(cp)),
                    nx_printable(shown, sizeof shown, nx_str_of(key)), where, text);
@@ -72,7 +72,7 @@ static nx_status find(const nx_checkpoint *cp, const char *key, const char *expe
 {
     *out = nx_checkpoint_meta(cp, key);
     if (*out || !required) return NX_OK;
-    return nx_meta_fail(cp, key, err, "missing key, expected %s", expected);
+    return nx_meta_fail(cp, key, err, "expected %s", expected);
 }
 
 /* ---- One value ---- */

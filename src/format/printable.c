@@ -6,7 +6,7 @@
 
 #include "base/utf8.h"
 
-/* One character of s[0..len) to out[5..]: itself, or \xNN. Returns the bytes written; *used is
+/* One character of s[0..len) to out[5]: itself, or \xNN. Returns the bytes written; *used is
  * how many bytes of s it stands for. */
 static size_t show_one(char *out, const char *s, size_t len, size_t *used)
 {
@@ -23,18 +23,19 @@ static size_t show_one(char *out, const char *s, size_t len, size_t *used)
 const char *nx_printable(char *out, size_t cap, nx_str s)
 {
     size_t at = 0, len = 0, used;
+    size_t cut = 0; /* the longest beginning that leaves room for "..." */
     char   one[8];
 
     while (at < s.len) {
         size_t n = show_one(one, s.p + at, s.len - at, &used);
-        bool   last = at + used == s.len;
-        if (len + n + (last ? 1 : 4) > cap) {
-            memcpy(out + len, "...", 4);
+        if (len + n + 1 > cap) {
+            memcpy(out + cut, "...", 4);
             return out;
         }
         memcpy(out + len, one, n);
         len += n;
         at += used;
+        if (len + 4 <= cap) cut = len;
     }
     out[len] = '\0';
     return out;
