@@ -13,6 +13,7 @@ static const nx_command table[] = {
     {"detokenize", "print the text of token ids", nx_cmd_detokenize},
     {"info", "say what a model file holds and what it takes to run", nx_cmd_info},
     {"logits", "show what a model thinks comes next, at every position", nx_cmd_logits},
+    {"bench", "time a model, or random weights of a real shape", nx_cmd_bench},
     {"perplexity", "measure how much a text surprises a model", nx_cmd_perplexity},
     {"help", "explain a command", nx_cmd_help},
     {NULL, NULL, NULL},

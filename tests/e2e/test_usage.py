@@ -8,7 +8,7 @@ import unittest
 import harness
 from harness import Case, any_model, environment, gguf, nexus
 
-COMMANDS = ["generate", "tokenize", "detokenize", "info", "logits", "perplexity"]
+COMMANDS = ["generate", "tokenize", "detokenize", "info", "logits", "perplexity", "bench"]
 
 
 class Help(Case):
