@@ -44,8 +44,8 @@ tsan: ## Unit tests under the thread sanitizer
 	@cmake --build $(BUILD)/tsan --parallel $(JOBS)
 	@$(CTEST) --test-dir $(BUILD)/tsan --output-junit junit.xml -L unit
 
-bench: build ## Speed on this machine, as CSV
-	@tools/bench.sh $(RELEASE)/nexus
+bench: build ## Speed on this machine, into bench/results (minutes)
+	@bench/run.sh $(RELEASE)/nexus
 
 torture: ## Long mutation runs under sanitizers; COUNT=20000 cases
 	@./setup asan

@@ -1,0 +1,91 @@
+#!/bin/sh
+# run.sh - the question: how fast does this machine run which model, and how near is that to what
+# its memory allows?
+#
+#   bench/run.sh [NEXUS]       NEXUS: the program; default build/release/nexus
+#
+# Environment:
+#   BENCH_MODELS   SHAPE:TYPE of random models, or paths of files; "shipped" is the one that ships
+#   BENCH_ARGS     what every run gets: "-p 512 -n 128 -r 5"
+#   BENCH_OUT      folder of the results; default bench/results
+#
+# Writes MACHINE.csv (every column of `nexus bench --csv`, with date and commit before) and
+# MACHINE.md (the same to read), then the startup figures of startup.py where python3 is there.
+# Close what else runs: the ceiling is measured in the same run, but noise hits the two unequally.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+nexus=${1:-$root/build/release/nexus}
+out=${BENCH_OUT:-$root/bench/results}
+models=${BENCH_MODELS:-shipped 1b:q8_0 1b:q4_0 1b:q4_k 1b:q6_k 1b:f16}
+args=${BENCH_ARGS:--p 512 -n 128 -r 5}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
+
+# "Intel(R) Xeon(R) Processor" with 2 processors: intel-xeon-processor-2
+machine=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 |
+    sed 's/([A-Za-z]*)//g; s/@.*//' | tr 'A-Z' 'a-z' | tr -cs 'a-z0-9' '-' | sed 's/^-//; s/-$//')
+machine=${machine:-unknown}-$(nproc)
+commit=$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
+git -C "$root" diff --quiet HEAD -- src cmake CMakeLists.txt 2>/dev/null || commit=$commit+
+date=$(date -u +%F)
+
+mkdir -p "$out"
+for model in $models; do
+    echo "bench: $model" >&2
+    case $model in
+    shipped)
+        # Its context is 4096 and a prompt of 512 fits.
+        [ -f "$root/models/nexus-mini.gguf" ] || { echo "bench: no shipped model" >&2; continue; }
+        # shellcheck disable=SC2086  # args are words
+        "$nexus" bench $args --csv > "$scratch/one.csv"
+        sed -i "s|^\"[^\"]*/nexus-mini.gguf\"|\"nexus-mini.gguf\"|" "$scratch/one.csv" ;;
+    *:*)
+        # shellcheck disable=SC2086
+        "$nexus" bench --synthetic "$model" $args --csv > "$scratch/one.csv" ;;
+    *)
+        # shellcheck disable=SC2086
+        "$nexus" bench -m "$model" $args --csv > "$scratch/one.csv" ;;
+    esac
+    [ -s "$scratch/all.csv" ] ||
+        sed -n '1s/^/date,commit,/p' "$scratch/one.csv" > "$scratch/all.csv"
+    sed "1d; s/^/$date,$commit,/" "$scratch/one.csv" >> "$scratch/all.csv"
+done
+[ -s "$scratch/all.csv" ] || { echo "bench: nothing was timed" >&2; exit 1; }
+
+# Columns from the right, since a model's name may hold a comma:
+#   backend threads batch kv test n depth runs median min max weights kv gb_s ceiling fraction
+table() {
+    awk -F, 'NR == 1 { next }
+        NR == 2 {
+            cpu = $(NF - 16); gsub(/"/, "", cpu)
+            printf "%s, %s with %d threads, commit %s, %s\n\n", cpu, $(NF - 15), $(NF - 14), $2, $1
+            print "| model | test | runs | median tok/s | min | max | GB/s | ceiling GB/s | fraction |"
+            print "|---|---|---|---|---|---|---|---|---|"
+        }
+        {
+            name = $3; gsub(/"/, "", name)
+            test = $(NF - 11) " " $(NF - 10); if ($(NF - 9) > 0) test = test " @ " $(NF - 9)
+            printf "| %s | %s | %d | %.2f | %.2f | %.2f | %s | %s | %s |\n", name, test, $(NF - 8),
+                $(NF - 7), $(NF - 6), $(NF - 5), $(NF - 2), $(NF - 1), $NF
+        }' "$1"
+}
+
+{
+    echo "# $machine"
+    echo
+    echo "Made by \`make bench\` (bench/run.sh). Synthetic models are random weights of a real shape;"
+    echo "GB/s is what decoding reads, the ceiling a plain read sweep in the same run."
+    echo
+    table "$scratch/all.csv"
+} > "$scratch/all.md"
+
+if command -v python3 > /dev/null; then
+    echo "bench: startup" >&2
+    python3 "$root/bench/startup.py" "$nexus" >> "$scratch/all.md" || startup_failed=1
+fi
+mv "$scratch/all.csv" "$out/$machine.csv"
+mv "$scratch/all.md" "$out/$machine.md"
+cat "$out/$machine.md"
+exit "${startup_failed:-0}"
