@@ -28,6 +28,10 @@ function(nx_folder path)
   string(REPLACE "/" "_" name nx_${path})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${path}/*.c
                                       ${CMAKE_SOURCE_DIR}/src/${path}/ref/*.c)
+  # Kernels for an instruction set are compiled only where their compiler knows it.
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+    list(FILTER sources EXCLUDE REGEX "_avx2\\.c$")
+  endif()
   # main.c belongs to the program, not to a library.
   list(FILTER sources EXCLUDE REGEX "/main\\.c$")
   if(NOT sources)

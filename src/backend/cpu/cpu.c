@@ -356,7 +356,11 @@ nx_status nx_cpu_backend_create(nx_backend **out, nx_pool *pool, uint32_t cpu_fe
 
     if (!cpu) return nx_fail(err, NX_ENOMEM, "CPU backend");
     nx_kernels_add_ref(&cpu->kernels);
+#if defined(__x86_64__)
+    if (cpu_features & NX_CPU_AVX2) nx_kernels_add_avx2(&cpu->kernels);
+#else
     (void)cpu_features;
+#endif
     cpu->pool = pool;
     cpu->ops = cpu_ops;
     cpu->ops.name = cpu->kernels.name;

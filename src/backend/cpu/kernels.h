@@ -97,6 +97,9 @@ typedef struct nx_kernels {
 } nx_kernels;
 
 void nx_kernels_add_ref(nx_kernels *k);
+#if defined(__x86_64__)
+void nx_kernels_add_avx2(nx_kernels *k); /* call only where NX_CPU_AVX2 was found */
+#endif
 
 /* What the kernels of a weight type eat. */
 nx_act_kind nx_act_kind_of(nx_dtype dtype);

@@ -58,9 +58,14 @@ nx_status nx_cpu_read_bandwidth(double *bytes_per_s, int n_threads, size_t bytes
 {
     nx_pool  *pool = NULL;
     nx_memory memory = {0};
-    sweep     s = {.read = features & NX_CPU_AVX2 ? nx_sweep_avx2 : nx_sweep_ref};
+    sweep     s = {.read = nx_sweep_ref};
     nx_status st;
 
+#if defined(__x86_64__)
+    if (features & NX_CPU_AVX2) s.read = nx_sweep_avx2;
+#else
+    (void)features;
+#endif
     bytes = bytes / SWEEP_GRAIN * SWEEP_GRAIN;
     if (bytes == 0 || n_sweeps < 1)
         return nx_fail(err, NX_EINVAL, "read sweep: %zu bytes, %d times", bytes, n_sweeps);

@@ -1,0 +1,236 @@
+/* attend_avx2.c - attention of up to four query heads over one KV head, with AVX2.
+ *
+ * Idea:   the query heads that share a KV head go together, so that a cached row is read and
+ *         converted once for all of them. Scores first (lanes16 along the head), then their
+ *         softmax, then the values: each output number is one running sum over positions, so lanes
+ *         lie along the head there too, sixteen numbers of all heads at a time.
+ * Thread: any; each call writes its own outputs and scores.
+ */
+#include "backend/cpu/attend_avx2.h"
+
+#include "backend/cpu/lanes_avx2.h"
+#include "num/blocks.h"
+
+#define HEADS NX_ATTEND_HEADS
+
+/* Sixteen numbers from number i (a multiple of 16) of a cached row. */
+NX_INLINE void load_cached(__m256 *lo, __m256 *hi, const uint8_t *row, nx_dtype dtype, int32_t i)
+{
+    if (dtype != NX_DTYPE_Q8_0) {
+        nx_load16(lo, hi, row, dtype, i);
+        return;
+    }
+    const uint8_t *block = row + (size_t)(i / 32) * sizeof(nx_block_q8_0);
+    uint16_t       d;
+    memcpy(&d, block, sizeof d);
+    __m256  step = _mm256_set1_ps(_cvtsh_ss(d));
+    __m128i q = _mm_loadu_si128((const void *)(block + offsetof(nx_block_q8_0, qs) + i % 32));
+    *lo = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)), step);
+    *hi = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(q, 8))), step);
+}
+
+/* One number of a plain cached row (Q8_0 rows are whole blocks and have no rest). */
+NX_INLINE float cached1(const uint8_t *row, nx_dtype dtype, int32_t i)
+{
+    return nx_load1(row, dtype == NX_DTYPE_F16 ? NX_DTYPE_F16 : NX_DTYPE_F32, i);
+}
+
+/* The query as an f16 cache meets it: rounded to f16. */
+static void round_query(float *out, const float *q, int64_t n)
+{
+    int64_t i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        __m128i h = _mm256_cvtps_ph(_mm256_loadu_ps(q + i), _MM_FROUND_TO_NEAREST_INT);
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(h));
+    }
+    for (; i < n; i++) out[i] = _cvtsh_ss(_cvtss_sh(q[i], _MM_FROUND_TO_NEAREST_INT));
+}
+
+/* Fold four heads' sixteen lanes at once; the same additions as nx_fold16. */
+NX_INLINE __m128 fold_heads(const __m256 lo[HEADS], const __m256 hi[HEADS])
+{
+    __m256 v[HEADS];
+
+    for (int h = 0; h < HEADS; h++) v[h] = _mm256_add_ps(lo[h], hi[h]);
+    __m256 a = _mm256_add_ps(_mm256_permute2f128_ps(v[0], v[2], 0x20),
+                             _mm256_permute2f128_ps(v[0], v[2], 0x31));
+    __m256 b = _mm256_add_ps(_mm256_permute2f128_ps(v[1], v[3], 0x20),
+                             _mm256_permute2f128_ps(v[1], v[3], 0x31));
+    __m256 even = _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+    __m256 odd = _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+    __m256 c = _mm256_add_ps(even, odd); /* two lanes of heads 0, 1 | 2, 3 */
+    c = _mm256_add_ps(c, _mm256_movehdup_ps(c));
+    return _mm_shuffle_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1), 0x88);
+}
+
+/* lanes16 of n_q queries with one cached row: number h of the result is head h. */
+NX_INLINE __m128 dot_row(const float *q, int n_q, int32_t D, const uint8_t *row, nx_dtype dtype)
+{
+    __m256  lo[HEADS], hi[HEADS];
+    int32_t i = 0;
+
+    for (int h = 0; h < HEADS; h++) lo[h] = hi[h] = _mm256_setzero_ps();
+    for (; i + 16 <= D; i += 16) {
+        __m256 a, b;
+        load_cached(&a, &b, row, dtype, i);
+        for (int h = 0; h < n_q; h++) {
+            lo[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * D + i), a, lo[h]);
+            hi[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * D + i + 8), b, hi[h]);
+        }
+    }
+    for (int h = 0; h < n_q && i < D; h++) {
+        float acc[16];
+        _mm256_storeu_ps(acc, lo[h]);
+        _mm256_storeu_ps(acc + 8, hi[h]);
+        for (int32_t l = 0; i + l < D; l++)
+            acc[l] = fmaf(q[h * D + i + l], cached1(row, dtype, i + l), acc[l]);
+        lo[h] = _mm256_loadu_ps(acc);
+        hi[h] = _mm256_loadu_ps(acc + 8);
+    }
+    return fold_heads(lo, hi);
+}
+
+/* scores[h][p] of all positions. */
+NX_INLINE void score(float *scores, const float *q, int n_q, int32_t D, const uint8_t *k,
+                     size_t stride, nx_dtype dtype, int32_t n_pos, float scale)
+{
+    for (int32_t p = 0; p < n_pos; p++) {
+        float y[HEADS];
+        _mm_storeu_ps(
+            y, _mm_mul_ps(dot_row(q, n_q, D, k + (size_t)p * stride, dtype), _mm_set1_ps(scale)));
+        for (int h = 0; h < n_q; h++) scores[(int64_t)h * n_pos + p] = y[h];
+    }
+}
+
+static float max_of(const float *x, int32_t n)
+{
+    float   max = x[0];
+    int32_t i = 0;
+
+    if (n >= 8) {
+        __m256 m = _mm256_loadu_ps(x);
+        float  v[8];
+        for (i = 8; i + 8 <= n; i += 8) m = _mm256_max_ps(_mm256_loadu_ps(x + i), m);
+        _mm256_storeu_ps(v, m);
+        for (int l = 0; l < 8; l++) max = v[l] > max ? v[l] : max;
+    }
+    for (; i < n; i++) max = x[i] > max ? x[i] : max;
+    return max;
+}
+
+/* scores to weights e_p * r. A NaN anywhere makes the sum, and so every weight, NaN, whatever the
+ * maximum was. */
+static void soften(float *x, int32_t n)
+{
+    const float max = max_of(x, n);
+    __m256      lo = _mm256_setzero_ps(), hi = lo;
+    int32_t     i = 0;
+    float       acc[16];
+
+    for (; i + 16 <= n; i += 16) {
+        __m256 a = nx_exp8(_mm256_sub_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(max)));
+        __m256 b = nx_exp8(_mm256_sub_ps(_mm256_loadu_ps(x + i + 8), _mm256_set1_ps(max)));
+        lo = _mm256_add_ps(lo, a);
+        hi = _mm256_add_ps(hi, b);
+        _mm256_storeu_ps(x + i, a);
+        _mm256_storeu_ps(x + i + 8, b);
+    }
+    _mm256_storeu_ps(acc, lo);
+    _mm256_storeu_ps(acc + 8, hi);
+    for (int32_t l = 0; i + l < n; l++) acc[l] += x[i + l] = nx_expf(x[i + l] - max);
+
+    float r = 1.0f / nx_fold16(_mm256_loadu_ps(acc), _mm256_loadu_ps(acc + 8));
+    for (i = 0; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(r)));
+    for (; i < n; i++) x[i] *= r;
+}
+
+/* out[h] = sum over p of w[h][p] * v_p, positions ascending. n_q is constant. */
+NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const uint8_t *v, size_t stride,
+                   nx_dtype dtype, int32_t n_pos)
+{
+    int32_t i = 0;
+
+    for (; i + 16 <= D; i += 16) {
+        __m256 lo[HEADS], hi[HEADS];
+        for (int h = 0; h < n_q; h++) lo[h] = hi[h] = _mm256_setzero_ps();
+        for (int32_t p = 0; p < n_pos; p++) {
+            __m256 a, b;
+            load_cached(&a, &b, v + (size_t)p * stride, dtype, i);
+            for (int h = 0; h < n_q; h++) {
+                __m256 e = _mm256_broadcast_ss(w + (int64_t)h * n_pos + p);
+                lo[h] = _mm256_fmadd_ps(e, a, lo[h]);
+                hi[h] = _mm256_fmadd_ps(e, b, hi[h]);
+            }
+        }
+        for (int h = 0; h < n_q; h++) {
+            _mm256_storeu_ps(out + h * D + i, lo[h]);
+            _mm256_storeu_ps(out + h * D + i + 8, hi[h]);
+        }
+    }
+    for (; i < D; i++) {
+        for (int h = 0; h < n_q; h++) {
+            float o = 0;
+            for (int32_t p = 0; p < n_pos; p++)
+                o = fmaf(w[(int64_t)h * n_pos + p], cached1(v + (size_t)p * stride, dtype, i), o);
+            out[h * D + i] = o;
+        }
+    }
+}
+
+/* The number of heads as a constant, so that their sums stay in registers. */
+#define BY_HEADS(call_1, call_2, call_3, call_4)                                                   \
+    switch (n_q) {                                                                                 \
+    case 1: call_1; break;                                                                         \
+    case 2: call_2; break;                                                                         \
+    case 3: call_3; break;                                                                         \
+    default: call_4; break;                                                                        \
+    }
+
+#define DEFINE_FOR(NAME)                                                                           \
+    static void score_##NAME(float *s, const float *q, int n_q, int32_t D, const uint8_t *k,       \
+                             size_t stride, int32_t n_pos, float scale)                            \
+    {                                                                                              \
+        BY_HEADS(score(s, q, 1, D, k, stride, NX_DTYPE_##NAME, n_pos, scale),                      \
+                 score(s, q, 2, D, k, stride, NX_DTYPE_##NAME, n_pos, scale),                      \
+                 score(s, q, 3, D, k, stride, NX_DTYPE_##NAME, n_pos, scale),                      \
+                 score(s, q, 4, D, k, stride, NX_DTYPE_##NAME, n_pos, scale))                      \
+    }                                                                                              \
+    static void mix_##NAME(float *out, const float *s, int n_q, int32_t D, const uint8_t *v,       \
+                           size_t stride, int32_t n_pos)                                           \
+    {                                                                                              \
+        BY_HEADS(mix(out, s, 1, D, v, stride, NX_DTYPE_##NAME, n_pos),                             \
+                 mix(out, s, 2, D, v, stride, NX_DTYPE_##NAME, n_pos),                             \
+                 mix(out, s, 3, D, v, stride, NX_DTYPE_##NAME, n_pos),                             \
+                 mix(out, s, 4, D, v, stride, NX_DTYPE_##NAME, n_pos))                             \
+    }
+
+DEFINE_FOR(F32)
+DEFINE_FOR(F16)
+DEFINE_FOR(Q8_0)
+
+void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
+                    size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
+                    nx_dtype v_dtype, int32_t n_pos, float scale, float *scores)
+{
+    if (k_dtype == NX_DTYPE_F16) {
+        round_query(out, q, (int64_t)n_q * D); /* out is free until values are mixed */
+        q = out;
+    }
+    if (k_dtype == NX_DTYPE_F16)
+        score_F16(scores, q, n_q, D, k, k_stride, n_pos, scale);
+    else if (k_dtype == NX_DTYPE_Q8_0)
+        score_Q8_0(scores, q, n_q, D, k, k_stride, n_pos, scale);
+    else
+        score_F32(scores, q, n_q, D, k, k_stride, n_pos, scale);
+
+    for (int h = 0; h < n_q; h++) soften(scores + (int64_t)h * n_pos, n_pos);
+
+    if (v_dtype == NX_DTYPE_F16)
+        mix_F16(out, scores, n_q, D, v, v_stride, n_pos);
+    else if (v_dtype == NX_DTYPE_Q8_0)
+        mix_Q8_0(out, scores, n_q, D, v, v_stride, n_pos);
+    else
+        mix_F32(out, scores, n_q, D, v, v_stride, n_pos);
+}

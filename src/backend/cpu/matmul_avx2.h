@@ -1,0 +1,20 @@
+/* matmul_avx2.h - the AVX2 kernels of matmul by name. Contracts: kernels.h. */
+#ifndef NX_BACKEND_CPU_MATMUL_AVX2_H
+#define NX_BACKEND_CPU_MATMUL_AVX2_H
+
+#include "backend/cpu/kernels.h"
+
+/* Few tokens: weights are multiplied as they lie, row by row. out as in nx_matmul_fn. */
+void nx_gemv_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
+                  int32_t n_rows, const nx_act *a, bool add, const uint8_t *next);
+
+/* Many tokens: weights are spread into a panel first, and multiplied with a->tiles. */
+void nx_gemm_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
+                  int32_t n_rows, const nx_act *a, bool add, void *scratch);
+void nx_gemm_pack_avx2(const nx_act *a, int32_t tile);
+
+/* f32, f16, bf16. */
+void nx_plain_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
+                   int32_t n_rows, const nx_act *a, bool add);
+
+#endif
