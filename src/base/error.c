@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef nx_fail
+#undef nx_fail_v
+#undef nx_fail_prefix
+
 /* vsnprintf may cut a UTF-8 character in half: drop the half. */
 static void trim_half_character(char *s, size_t len)
 {

@@ -22,4 +22,11 @@ nx_status nx_fail_v(nx_error *err, nx_status st, const char *fmt, va_list args) 
 /* Put "what: " before the message that err already holds. Returns err->status. */
 nx_status nx_fail_prefix(nx_error *err, nx_status st, const char *fmt, ...) NX_PRINTF(3, 4);
 
+#ifdef __clang_analyzer__
+/* The analyzer sees one file at a time: tell it that a failed call returns no NX_OK. */
+#define nx_fail(err, st, ...)         ((void)nx_fail((err), (st), __VA_ARGS__), (st))
+#define nx_fail_v(err, st, fmt, args) ((void)nx_fail_v((err), (st), (fmt), (args)), (st))
+#define nx_fail_prefix(err, st, ...)  ((void)nx_fail_prefix((err), (st), __VA_ARGS__), (st))
+#endif
+
 #endif

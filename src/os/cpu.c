@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -43,13 +44,16 @@ nx_status nx_cpu_features(uint32_t *out, const char *limit, nx_error *err)
  * cpu.max holds "QUOTA PERIOD" in microseconds, or "max PERIOD". */
 static int cgroup_quota(void)
 {
-    long  quota, period;
+    char  line[64], *end;
     FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
 
     if (!f) return 0;
-    bool limited = fscanf(f, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0;
+    bool got = fgets(line, sizeof line, f) != NULL;
     fclose(f);
-    return limited && quota < INT_MAX ? (int)((quota - 1) / period + 1) : 0;
+    long quota = got ? strtol(line, &end, 10) : 0; /* "max" reads as 0 */
+    long period = quota > 0 ? strtol(end, NULL, 10) : 0;
+    if (period <= 0 || quota > (long)INT_MAX) return 0;
+    return (int)((quota - 1) / period + 1);
 }
 
 int nx_cpu_count(void)
