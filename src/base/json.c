@@ -37,6 +37,7 @@ nx_status nx_json_add_string(nx_buf *b, const char *s, size_t len, nx_error *err
     size_t    i = 0;
     nx_status st = nx_buf_add(b, "\"", 1, err);
 
+    if (!len) s = ""; /* the empty span may be NULL, and NULL + 0 isn't defined */
     while (!st) {
         size_t run = plain_run(s + i, len - i);
         if (run) st = nx_buf_add(b, s + i, run, err);

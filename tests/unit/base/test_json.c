@@ -27,6 +27,7 @@ static void strings(void **state)
 {
     (void)state;
     check_string("", 0, "\"\"");
+    check_string(NULL, 0, "\"\"");
     check_string("plain", 5, "\"plain\"");
     check_string("a\"b\\c/d", 7, "\"a\\\"b\\\\c/d\"");
     check_string("\n\r\t\b\f", 5, "\"\\n\\r\\t\\u0008\\u000c\"");
