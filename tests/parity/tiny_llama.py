@@ -30,7 +30,8 @@ class Spec:
     eps: float = 1e-5
     context: int = 512
     llama3: dict | None = None     # factor, low_freq_factor, high_freq_factor, original_context
-    gain: float = 1.0              # weights have a deviation of gain / sqrt(inputs)
+    gain: float | None = 1.0       # weights have a deviation of gain / sqrt(inputs); None: 0.02,
+                                   # norms of 1: transformers' own initialisation
 
     @property
     def dim(self) -> int:
@@ -55,9 +56,12 @@ def config(spec: Spec) -> LlamaConfig:
 
 
 def build(spec: Spec) -> LlamaForCausalLM:
-    """A model with random weights that all matter: norms differ from 1, attention is not flat."""
+    """A model with random weights; with a gain, such that all matter: norms differ from 1,
+    attention is not flat."""
     torch.manual_seed(spec.seed)
     model = LlamaForCausalLM(config(spec)).float().eval()
+    if spec.gain is None:
+        return model
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.dim() == 1:

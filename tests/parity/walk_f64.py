@@ -40,8 +40,9 @@ def attention(q, k, v):
     return np.einsum("hts,shd->thd", e / e.sum(-1, keepdims=True), v)
 
 
-def logits(path, ids):
-    """[n_ids, n_vocab] f64."""
+def logits(path, ids, cache=np.float64):
+    """[n_ids, n_vocab] f64. With cache=np.float16, keys, values and the queries that meet them are
+    rounded to it, as src/tensor/backend.h says of an f16 cache."""
     reader, w = read(path)
     heads = int(field(reader, "llama.attention.head_count"))
     heads_kv = int(field(reader, "llama.attention.head_count_kv"))
@@ -60,7 +61,9 @@ def logits(path, ids):
         q = (h @ part["attn_q"].T).reshape(len(ids), heads, -1)
         k = (h @ part["attn_k"].T).reshape(len(ids), heads_kv, -1)
         v = (h @ part["attn_v"].T).reshape(len(ids), heads_kv, -1)
-        o = attention(rotate(q, angle), rotate(k, angle), v).reshape(len(ids), -1)
+        q, k, v = (a.astype(cache).astype(np.float64)
+                   for a in (rotate(q, angle), rotate(k, angle), v))
+        o = attention(q, k, v).reshape(len(ids), -1)
         x = x + o @ part["attn_output"].T
         h = rmsnorm(x, part["ffn_norm"], eps)
         gate, up = h @ part["ffn_gate"].T, h @ part["ffn_up"].T
