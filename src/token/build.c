@@ -98,7 +98,7 @@ static nx_status read_types(nx_vocab *v, const nx_vocab_source *src, nx_error *e
                        i);
         }
         v->types[i] = (uint8_t)type;
-        if (type != NX_TOKEN_CONTROL && type != NX_TOKEN_UNKNOWN && type != NX_TOKEN_BYTE) {
+        if (type == NX_TOKEN_NORMAL || type == NX_TOKEN_UNUSED) {
             v->marks[i] |= NX_MARK_MERGES;
             if (v->texts[i].len > v->longest) v->longest = v->texts[i].len;
         }

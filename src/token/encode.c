@@ -85,6 +85,7 @@ nx_status nx_encode_spans(const nx_vocab *v, nx_ids *out, const char *text, cons
     size_t    n_before = out->n, from = 0, plain_from = 0;
     nx_status st = encoder_init(&e, v, out, err);
 
+    if (!text) text = ""; /* so that adding 0 is fine */
     for (size_t i = 0; !st && i < n_spans; i++) {
         st = span(&e, text, from, &spans[i], &plain_from, err);
         from = spans[i].end;

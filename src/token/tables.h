@@ -14,7 +14,7 @@
 enum {                          /* nx_vocab.marks */
        NX_MARK_ENDS = 1 << 0,   /* ends an answer */
        NX_MARK_STRIPS = 1 << 1, /* swallows the white space that follows it in a text */
-       NX_MARK_MERGES = 1 << 2, /* may come out of merging: neither control, unknown nor byte */
+       NX_MARK_MERGES = 1 << 2, /* may come out of merging: normal and unused tokens */
 };
 
 struct nx_vocab {
