@@ -302,7 +302,7 @@ nx_status nx_sampling_open(nx_sampler **out, nx_sampling *s, int32_t n_vocab, nx
 
 /* "prompt 5 tokens, 812/s · 48 new, 1.2 k/s · first after 7 ms · seed 42" to the log.
  * first_s: from the command's start to the first token; 0: there was none. */
-void nx_sampling_figures(const nx_generation *g, double first_s, uint64_t seed);
+void nx_sampling_figures(nx_log_level level, const nx_generation *g, double first_s, uint64_t seed);
 
 /* ---- The terminal (terminal.c) -------------------------------------------------------------- */
 

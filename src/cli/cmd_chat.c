@@ -4,6 +4,7 @@
  * Idea: at a terminal a person types, sees the answer grow and may stop it; from a pipe each line
  *       is a turn, and stdout holds the answers alone, one after the other.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -31,6 +32,7 @@ typedef struct chat {
     char        *system; /* in force; owned */
     nx_progress  progress;
     int64_t      start_ns, first_ns; /* of this turn, of its first text; 0: none yet */
+    int          code;               /* what a pipe's reader gets when a turn went wrong */
 } chat;
 
 /* ---- One turn ---- */
@@ -56,19 +58,19 @@ static int on_text(void *ctx, const char *text, size_t len)
 
 static void report_turn(const chat *c, const nx_generation *g)
 {
-    if (c->talk.n_forgotten)
+    const int n_ctx = (int)nx_timeline_ctx(c->tl), n = (int)c->talk.n_forgotten;
+
+    if (n > 0)
         nx_log_warn("the context of %d tokens is full: the %d oldest question%s and answer%s left "
-                    "out. /reset begins anew, --ctx makes it larger",
-                    (int)nx_timeline_ctx(c->tl), (int)c->talk.n_forgotten,
-                    c->talk.n_forgotten == 1 ? "" : "s",
-                    c->talk.n_forgotten == 1 ? " was" : "s were");
-    if (g->finish == NX_FINISH_LENGTH)
-        nx_log_warn("the answer was cut after %d tokens (-n sets how many it may have, the context "
-                    "holds %d)",
-                    (int)g->n_new, (int)nx_timeline_ctx(c->tl));
-    if (nx_lineedit_interactive(c->lines))
-        nx_sampling_figures(g, c->first_ns ? (double)(c->first_ns - c->start_ns) * 1e-9 : 0,
-                            c->o->s.opt.seed);
+                    "out from now on. /reset begins anew, --ctx N makes it larger",
+                    n_ctx, n, n == 1 ? "" : "s", n == 1 ? " are" : "s are");
+    if (g->finish == NX_FINISH_LENGTH && g->n_new < g->n_predict)
+        nx_log_warn("the context of %d tokens is full: the answer stops here", n_ctx);
+    else if (g->finish == NX_FINISH_LENGTH)
+        nx_log_warn("the answer stops after %d tokens; -n N allows more", (int)g->n_new);
+    nx_sampling_figures(nx_lineedit_interactive(c->lines) ? NX_LOG_INFO : NX_LOG_DEBUG, g,
+                        c->first_ns ? (double)(c->first_ns - c->start_ns) * 1e-9 : 0,
+                        c->o->s.opt.seed);
 }
 
 /* NX_OK also when the model couldn't take this message: the person has been told why. */
@@ -95,12 +97,14 @@ static nx_status take_turn(chat *c, const char *text, size_t len, nx_error *err)
     nx_progress_end(&c->progress);
     if (st == NX_ELIMIT) {
         nx_log_error("%s", err->text);
+        c->code = NX_CLI_FAILED;
         return NX_OK;
     }
     if (st) return st;
     if (c->answer.len == 0 || c->answer.data[c->answer.len - 1] != '\n') nx_out_write("\n", 1);
     nx_out_flush();
     report_turn(c, &g);
+    if (g.finish == NX_FINISH_CANCELLED) c->code = NX_CLI_INTERRUPTED;
     return NX_OK;
 }
 
@@ -177,6 +181,12 @@ static void greet(const chat *c)
     nx_out_flush();
 }
 
+/* A person who stops one answer goes on talking; a script that is stopped ends. */
+static bool interrupted_in_pipe(const chat *c)
+{
+    return c->code == NX_CLI_INTERRUPTED && !nx_lineedit_interactive(c->lines);
+}
+
 static nx_status converse(chat *c, nx_error *err)
 {
     const char *prompt = "> ";
@@ -184,7 +194,7 @@ static nx_status converse(chat *c, nx_error *err)
     nx_status   st = NX_OK;
     bool        leave = false;
 
-    while (!st && !leave && !nx_out_gone()) {
+    while (!st && !leave && !nx_out_gone() && !interrupted_in_pipe(c)) {
         switch (nx_lineedit_read(c->lines, prompt, &line, err)) {
         case NX_LINE_END: leave = true; break;
         case NX_LINE_FAILED: st = err->status; break;
@@ -230,6 +240,7 @@ static int run(chat_opts *o)
         st = converse(&c, &err);
     }
     code = st ? nx_cli_fail(&err) : nx_out_finish();
+    if (code == NX_CLI_DONE && !nx_lineedit_interactive(c.lines)) code = c.code;
     nx_lineedit_close(c.lines);
     nx_talk_close(&c.talk);
     nx_free(c.system);
@@ -241,20 +252,32 @@ static int run(chat_opts *o)
     return code;
 }
 
+/* The help of --template, with all names. */
+static void template_help(char *out, size_t cap)
+{
+    const char *const *names = nx_chat_names();
+    size_t             len = (size_t)snprintf(out, cap,
+                                              "how turns are marked; default: as the "
+                                                          "model's own template does. One of");
+
+    for (size_t i = 0; names[i] && len < cap; i++)
+        len += (size_t)snprintf(out + len, cap - len, "%s %s", i ? "," : "", names[i]);
+}
+
 int nx_cmd_chat(int argc, char **argv)
 {
     chat_opts o = {.m = NX_MODEL_OPTS_DEFAULT};
     nx_args   args;
+    char      templates[512];
 
     nx_sampling_default(&o.s);
+    template_help(templates, sizeof templates);
     o.s.n_predict = 1024; /* an answer ends by itself; this is for those that don't */
     const nx_opt opts[] = {
         NX_OPT_GROUP("Conversation"),
         NX_OPT("system", 0, NX_OPT_TEXT, &o.system, "TEXT", "instructions that come before it",
                .env = true),
-        NX_OPT("template", 0, NX_OPT_TEXT, &o.template_name, "NAME",
-               "how turns are marked; default: what the model's own template asks for",
-               .env = true),
+        NX_OPT("template", 0, NX_OPT_TEXT, &o.template_name, "NAME", templates, .env = true),
         NX_OPT("no-history", 0, NX_OPT_FLAG, &o.no_history, NULL, "keep no history of lines typed"),
         NX_SAMPLING_OPTS(o.s),
         NX_MODEL_OPTS(o.m),

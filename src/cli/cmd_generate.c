@@ -166,7 +166,7 @@ static int finish(report *r, const nx_generation *g, const nx_ids *prompt)
         code = nx_out_finish();
     }
     if (code != NX_CLI_DONE) return code;
-    nx_sampling_figures(g, seconds(r->start_ns, r->first_ns), r->o->s.opt.seed);
+    nx_sampling_figures(NX_LOG_INFO, g, seconds(r->start_ns, r->first_ns), r->o->s.opt.seed);
     return g->finish == NX_FINISH_CANCELLED ? NX_CLI_INTERRUPTED : NX_CLI_DONE;
 }
 

@@ -9,6 +9,7 @@
 
 static const nx_command table[] = {
     {"generate", "continue a text", nx_cmd_generate},
+    {"chat", "talk to a model", nx_cmd_chat},
     {"tokenize", "print the token ids of a text", nx_cmd_tokenize},
     {"detokenize", "print the text of token ids", nx_cmd_detokenize},
     {"info", "say what a model file holds and what it takes to run", nx_cmd_info},

@@ -1,14 +1,15 @@
 /* lineedit.c - line editing by libedit, or plain lines from a pipe.
  *
  * Owns: libedit's handles, the history file.
- * Idea: while a line is edited Ctrl-C is a key like others, bound to a function of ours, so that
- *       no signal can arrive in the middle of libedit; during an answer it is the signal again.
+ * Idea: while a line is edited Ctrl-C and Ctrl-Z are keys like others, bound to functions of ours,
+ *       so that no signal arrives in the middle of libedit; during an answer they are signals.
  */
 #include "cli/lineedit.h"
 
 #include <errno.h>
 #include <histedit.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ static char *show_prompt(EditLine *el)
     return (char *)(uintptr_t)e->prompt; /* libedit only reads it */
 }
 
-static unsigned char drop_line(EditLine *el, int key)
+static unsigned char on_interrupt_key(EditLine *el, int key)
 {
     nx_lineedit *e = NULL;
 
@@ -99,6 +100,15 @@ static unsigned char drop_line(EditLine *el, int key)
     el_get(el, EL_CLIENTDATA, &e);
     e->dropped = true;
     return CC_NEWLINE;
+}
+
+static unsigned char on_suspend_key(EditLine *el, int key)
+{
+    (void)key;
+    el_set(el, EL_PREP_TERM, 0); /* the shell gets the terminal as it knows it */
+    raise(SIGTSTP);
+    el_set(el, EL_PREP_TERM, 1);
+    return CC_REDISPLAY;
 }
 
 static nx_status open_editor(nx_lineedit *e, bool keep_history, nx_error *err)
@@ -111,9 +121,11 @@ static nx_status open_editor(nx_lineedit *e, bool keep_history, nx_error *err)
     el_set(e->el, EL_CLIENTDATA, e);
     el_set(e->el, EL_PROMPT, show_prompt);
     el_set(e->el, EL_EDITOR, "emacs");
-    el_set(e->el, EL_SETTY, "-d", "intr=", NULL);
-    el_set(e->el, EL_ADDFN, "nexus-drop-line", "Forget the line", drop_line);
-    el_set(e->el, EL_BIND, "^C", "nexus-drop-line", NULL);
+    el_set(e->el, EL_SETTY, "-d", "-isig", NULL);
+    el_set(e->el, EL_ADDFN, "nexus-drop", "Forget the line", on_interrupt_key);
+    el_set(e->el, EL_BIND, "^C", "nexus-drop", NULL);
+    el_set(e->el, EL_ADDFN, "nexus-suspend", "Stop until fg", on_suspend_key);
+    el_set(e->el, EL_BIND, "^Z", "nexus-suspend", NULL);
     el_set(e->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     open_history(e, keep_history);
     return NX_OK;
@@ -156,6 +168,8 @@ bool nx_lineedit_interactive(const nx_lineedit *e)
 static const char *next_line(nx_lineedit *e, size_t *len)
 {
     if (e->el) {
+        /* Keys from the moment the prompt shows: libedit by itself would change over after it. */
+        el_set(e->el, EL_PREP_TERM, 1);
         int         n = 0;
         const char *line = el_gets(e->el, &n);
         *len = line && n > 0 ? (size_t)n : 0;
@@ -164,6 +178,13 @@ static const char *next_line(nx_lineedit *e, size_t *len)
     ssize_t n = getline(&e->line, &e->line_cap, stdin);
     *len = n > 0 ? (size_t)n : 0;
     return n > 0 ? e->line : NULL;
+}
+
+/* What the editor leaves out when a line ends without Enter. */
+static void end_line(const char *text)
+{
+    nx_out_printf("%s", text);
+    nx_out_flush();
 }
 
 nx_line nx_lineedit_read(nx_lineedit *e, const char *prompt, nx_buf *out, nx_error *err)
@@ -177,7 +198,10 @@ nx_line nx_lineedit_read(nx_lineedit *e, const char *prompt, nx_buf *out, nx_err
         e->dropped = false;
         errno = 0;
         line = next_line(e, &len);
-        if (e->dropped) return NX_LINE_DROPPED;
+        if (e->dropped) {
+            end_line("^C\n");
+            return NX_LINE_DROPPED;
+        }
         if (!line && !e->el && ferror(stdin)) {
             nx_fail(err, NX_EIO, "stdin: read: %s", strerror(errno));
             return NX_LINE_FAILED;
@@ -193,5 +217,6 @@ nx_line nx_lineedit_read(nx_lineedit *e, const char *prompt, nx_buf *out, nx_err
         if (nx_buf_add(out, "\n", 1, err)) return NX_LINE_FAILED;
         e->prompt = "… ";
     }
+    if (e->el) end_line("\n");
     return out->len > 0 ? NX_LINE_TEXT : NX_LINE_END;
 }

@@ -61,7 +61,7 @@ static void print_wrapped(const char *text, int column, int width)
 
 static void print_option(const nx_opt *o, int width)
 {
-    char left[80], text[400], value[64];
+    char left[80], text[640], value[64];
 
     snprintf(left, sizeof left, "  %c%c%c --%s %s", o->letter ? '-' : ' ',
              o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,

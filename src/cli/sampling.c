@@ -96,7 +96,7 @@ static void rate_text(char *out, size_t cap, int32_t n, double s)
     snprintf(out, cap, ", %s tok/s", rate);
 }
 
-void nx_sampling_figures(const nx_generation *g, double first_s, uint64_t seed)
+void nx_sampling_figures(nx_log_level level, const nx_generation *g, double first_s, uint64_t seed)
 {
     char prompt_rate[48], new_rate[48], first[48] = "";
 
@@ -107,6 +107,6 @@ void nx_sampling_figures(const nx_generation *g, double first_s, uint64_t seed)
         snprintf(first, sizeof first, " · first after %.2f s", first_s);
     else if (first_s > 0)
         snprintf(first, sizeof first, " · first after %.0f ms", first_s * 1e3);
-    nx_log_info("prompt %d tokens%s · %d new%s%s · seed %llu", (int)g->n_prompt, prompt_rate,
-                (int)g->n_new, new_rate, first, (unsigned long long)seed);
+    nx_log(level, "prompt %d tokens%s · %d new%s%s · seed %llu", (int)g->n_prompt, prompt_rate,
+           (int)g->n_new, new_rate, first, (unsigned long long)seed);
 }

@@ -8,7 +8,7 @@ import unittest
 import harness
 from harness import Case, any_model, environment, gguf, nexus
 
-COMMANDS = ["generate", "tokenize", "detokenize", "info", "logits", "perplexity", "bench"]
+COMMANDS = ["generate", "chat", "tokenize", "detokenize", "info", "logits", "bench", "perplexity"]
 
 
 class Help(Case):
