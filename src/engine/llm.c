@@ -8,9 +8,9 @@ static nx_status check_vocab_size(const nx_llm *llm, nx_error *err)
     int32_t n = llm->vocab ? nx_vocab_size(llm->vocab) : llm->model->hp.n_vocab;
 
     if (n == llm->model->hp.n_vocab) return NX_OK;
-    return nx_fail(err, NX_EFORMAT,
-                   "%s: the vocabulary has %d tokens, tensor token_embd.weight has %d rows",
-                   nx_checkpoint_path(llm->cp), n, llm->model->hp.n_vocab);
+    return nx_tensor_fail(llm->cp, "token_embd.weight", NX_EFORMAT, err,
+                          "%d rows, expected %d, one for each token of the vocabulary",
+                          llm->model->hp.n_vocab, n);
 }
 
 static nx_status open_parts(nx_llm *llm, nx_error *err)

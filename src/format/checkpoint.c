@@ -365,19 +365,27 @@ const nx_tensor *nx_checkpoint_tensor(const nx_checkpoint *cp, const char *name)
     return i < 0 ? NULL : &cp->tensors[i].t;
 }
 
-nx_status nx_tensor_fail(const nx_checkpoint *cp, const nx_tensor *t, nx_error *err,
+nx_status nx_tensor_fail(const nx_checkpoint *cp, const char *name, nx_status st, nx_error *err,
                          const char *fmt, ...)
 {
-    const nx_gguf_tensor *e = (const nx_gguf_tensor *)t; /* t is its first member */
-    char                  shown[80], text[256];
-    va_list               args;
+    const nx_gguf *g = &cp->parts[0].g;
+    int64_t        i = nx_name_index_find(&cp->tensor_index, nx_str_of(name));
+    char           shown[80], text[256], where[80];
+    va_list        args;
 
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    return nx_fail(err, NX_EFORMAT, "%s: tensor %s at byte %" PRIu64 ": %s",
-                   cp->parts[e->part].g.name, nx_printable(shown, sizeof shown, nx_str_of(t->name)),
-                   e->entry_at, text);
+    if (i >= 0) {
+        g = &cp->parts[cp->tensors[i].part].g;
+        snprintf(where, sizeof where, "at byte %" PRIu64, cp->tensors[i].entry_at);
+    } else {
+        uint64_t from = cp->n_tensors ? cp->tensors[0].entry_at : g->header_bytes;
+        snprintf(where, sizeof where, "missing between byte %" PRIu64 " and byte %" PRIu64, from,
+                 g->header_bytes);
+    }
+    return nx_fail(err, st, "%s: tensor %s %s: %s", g->name,
+                   nx_printable(shown, sizeof shown, nx_str_of(name)), where, text);
 }
 
 void nx_checkpoint_willneed(const nx_checkpoint *cp)

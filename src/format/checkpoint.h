@@ -32,10 +32,10 @@ int64_t          nx_checkpoint_n_tensors(const nx_checkpoint *cp);
 const nx_tensor *nx_checkpoint_tensor_at(const nx_checkpoint *cp, int64_t i);
 const nx_tensor *nx_checkpoint_tensor(const nx_checkpoint *cp, const char *name); /* or NULL */
 
-/* NX_EFORMAT with the message "FILE: tensor NAME at byte N: ...": for the floors above, which know
- * what shape and type a tensor should have. t is one of cp's own. */
-nx_status nx_tensor_fail(const nx_checkpoint *cp, const nx_tensor *t, nx_error *err,
-                         const char *fmt, ...) NX_PRINTF(4, 5);
+/* st with the message "FILE: tensor NAME at byte N: ..." (or "... missing between byte A and byte
+ * B: ..."): for the floors above, which know what tensors a model should have. */
+nx_status nx_tensor_fail(const nx_checkpoint *cp, const char *name, nx_status st, nx_error *err,
+                         const char *fmt, ...) NX_PRINTF(5, 6);
 
 /* Advise the kernel to read the weights in, in file order. */
 void nx_checkpoint_willneed(const nx_checkpoint *cp);
@@ -75,10 +75,10 @@ const nx_meta *nx_checkpoint_meta(const nx_checkpoint *cp, const char *key); /* 
 
 const char *nx_meta_type_name(nx_meta_type t); /* "u32" */
 
-/* NX_EFORMAT with the message "FILE: KEY at byte N: ...": for the floors above, which know what a
- * key's value should be. */
-nx_status nx_meta_fail(const nx_checkpoint *cp, const char *key, nx_error *err, const char *fmt,
-                       ...) NX_PRINTF(4, 5);
+/* st with the message "FILE: KEY at byte N: ..." (or "... missing between byte A and byte B: ..."):
+ * for the floors above, which know what a key's value should be. */
+nx_status nx_meta_fail(const nx_checkpoint *cp, const char *key, nx_status st, nx_error *err,
+                       const char *fmt, ...) NX_PRINTF(5, 6);
 
 /* Typed access. An absent key leaves *out alone and returns NX_OK when `required` is false;
  * NX_EFORMAT, naming key, offset, expected and found, for an absent required key, a wrong type

@@ -24,8 +24,8 @@ const char *nx_meta_type_name(nx_meta_type t)
 
 /* ---- Messages ---- */
 
-nx_status nx_meta_fail(const nx_checkpoint *cp, const char *key, nx_error *err, const char *fmt,
-                       ...)
+nx_status nx_meta_fail(const nx_checkpoint *cp, const char *key, nx_status st, nx_error *err,
+                       const char *fmt, ...)
 {
     const nx_meta *m = nx_checkpoint_meta(cp, key);
     int64_t        n = nx_checkpoint_n_meta(cp);
@@ -42,7 +42,7 @@ nx_status nx_meta_fail(const nx_checkpoint *cp, const char *key, nx_error *err, 
                  nx_checkpoint_meta_at(cp, n - 1)->offset);
     else
         snprintf(where, sizeof where, "missing at byte 24, no metadata");
-    return nx_fail(err, NX_EFORMAT, "%s: %s %s: %s",
+    return nx_fail(err, st, "%s: %s %s: %s",
                    nx_printable_path(path, sizeof path, nx_checkpoint_path(cp)),
                    nx_printable(shown, sizeof shown, nx_str_of(key)), where, text);
 }
@@ -62,8 +62,8 @@ static nx_status wrong_type(const nx_checkpoint *cp, const char *key, const nx_m
 {
     char found[48];
 
-    return nx_meta_fail(cp, key, err, "%s, expected %s", describe(found, sizeof found, m),
-                        expected);
+    return nx_meta_fail(cp, key, NX_EFORMAT, err, "%s, expected %s",
+                        describe(found, sizeof found, m), expected);
 }
 
 /* The entry of key, NULL where it is absent and need not be there. */
@@ -72,7 +72,7 @@ static nx_status find(const nx_checkpoint *cp, const char *key, const char *expe
 {
     *out = nx_checkpoint_meta(cp, key);
     if (*out || !required) return NX_OK;
-    return nx_meta_fail(cp, key, err, "expected %s", expected);
+    return nx_meta_fail(cp, key, NX_EFORMAT, err, "expected %s", expected);
 }
 
 /* ---- One value ---- */
@@ -141,11 +141,12 @@ nx_status nx_meta_int(const nx_checkpoint *cp, const char *key, int64_t *out, in
     if (st || !m) return st;
     if (!is_int(m->type)) return wrong_type(cp, key, m, "an integer", err);
     if (!int_at(&x, m->data, m->type))
-        return nx_meta_fail(cp, key, err, "%" PRIu64 ", expected %" PRId64 " to %" PRId64,
-                            nx_gguf_u64(m->data), min, max);
+        return nx_meta_fail(cp, key, NX_EFORMAT, err,
+                            "%" PRIu64 ", expected %" PRId64 " to %" PRId64, nx_gguf_u64(m->data),
+                            min, max);
     if (x < min || x > max)
-        return nx_meta_fail(cp, key, err, "%" PRId64 ", expected %" PRId64 " to %" PRId64, x, min,
-                            max);
+        return nx_meta_fail(cp, key, NX_EFORMAT, err,
+                            "%" PRId64 ", expected %" PRId64 " to %" PRId64, x, min, max);
     *out = x;
     return NX_OK;
 }
@@ -159,7 +160,8 @@ nx_status nx_meta_float(const nx_checkpoint *cp, const char *key, double *out, b
     if (st || !m) return st;
     if (!is_float(m->type)) return wrong_type(cp, key, m, "f32 or f64", err);
     double x = float_at(m->data, m->type);
-    if (!isfinite(x)) return nx_meta_fail(cp, key, err, "%g, expected a finite number", x);
+    if (!isfinite(x))
+        return nx_meta_fail(cp, key, NX_EFORMAT, err, "%g, expected a finite number", x);
     *out = x;
     return NX_OK;
 }
@@ -246,8 +248,8 @@ nx_status nx_meta_floats(const nx_checkpoint *cp, const char *key, float **out, 
     for (uint64_t i = 0; i < m->n; i++) {
         x[i] = (float)float_at(m->data + i * width, m->elem_type);
         if (isfinite(x[i])) continue;
-        st = nx_meta_fail(cp, key, err, "element %" PRIu64 " is %g, expected finite numbers", i,
-                          (double)x[i]);
+        st = nx_meta_fail(cp, key, NX_EFORMAT, err,
+                          "element %" PRIu64 " is %g, expected finite numbers", i, (double)x[i]);
         nx_free(list);
         return st;
     }
@@ -271,8 +273,9 @@ nx_status nx_meta_ints(const nx_checkpoint *cp, const char *key, int64_t **out, 
     int64_t *x = list;
     for (uint64_t i = 0; i < m->n; i++) {
         if (int_at(&x[i], m->data + i * width, m->elem_type)) continue;
-        st = nx_meta_fail(cp, key, err, "element %" PRIu64 " is %" PRIu64 ", expected below 2^63",
-                          i, nx_gguf_u64(m->data + i * width));
+        st = nx_meta_fail(cp, key, NX_EFORMAT, err,
+                          "element %" PRIu64 " is %" PRIu64 ", expected below 2^63", i,
+                          nx_gguf_u64(m->data + i * width));
         nx_free(list);
         return st;
     }

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "format/printable.h"
 #include "model/arch.h"
 
 #define N_LAYERS_MAX 4096
@@ -44,8 +45,7 @@ static nx_status read_positive(reader *r, const char *name, double *out, bool re
     nx_status st = nx_meta_float(r->cp, full_key(r, name), out, required, r->err);
 
     if (st || *out > 0) return st;
-    return nx_fail(r->err, NX_EFORMAT, "%s: metadata %s is %g, expected a number above 0",
-                   nx_checkpoint_path(r->cp), r->key, *out);
+    return nx_meta_fail(r->cp, r->key, NX_EFORMAT, r->err, "%g, expected a number above 0", *out);
 }
 
 static nx_status read_heads(reader *r, nx_hparams *hp)
@@ -57,23 +57,24 @@ static nx_status read_heads(reader *r, nx_hparams *hp)
         st = read_int(r, "attention.head_count_kv", &hp->n_heads_kv, 1, N_HEADS_MAX, hp->n_heads);
     if (st) return st;
     if (hp->n_heads % hp->n_heads_kv != 0)
-        return nx_fail(r->err, NX_EFORMAT,
-                       "%s: %d query heads over %d key-value heads: not a multiple",
-                       nx_checkpoint_path(r->cp), hp->n_heads, hp->n_heads_kv);
+        return nx_meta_fail(r->cp, r->key, NX_EFORMAT, r->err,
+                            "%d key-value heads, expected a divisor of the %d query heads",
+                            hp->n_heads_kv, hp->n_heads);
 
     int64_t derived = hp->n_embd % hp->n_heads == 0 ? hp->n_embd / hp->n_heads : 0;
     st = read_int(r, "attention.key_length", &hp->head_dim, 1, HEAD_DIM_MAX, derived);
     if (!st) st = read_int(r, "attention.value_length", &value_dim, 1, HEAD_DIM_MAX, hp->head_dim);
     if (st) return st;
     if (value_dim != hp->head_dim)
-        return nx_fail(r->err, NX_EUNSUPPORTED,
-                       "%s: values of %d numbers a head beside keys of %d are not supported",
-                       nx_checkpoint_path(r->cp), value_dim, hp->head_dim);
+        return nx_meta_fail(r->cp, r->key, NX_EUNSUPPORTED, r->err,
+                            "values of %d numbers a head beside keys of %d are not supported",
+                            value_dim, hp->head_dim);
     return NX_OK;
 }
 
 static nx_status read_rope_scaling(reader *r, nx_hparams *hp)
 {
+    char      shown[64];
     nx_str    kind = NX_STR("none");
     nx_status st = nx_meta_string(r->cp, full_key(r, "rope.scaling.type"), &kind, false, r->err);
 
@@ -84,10 +85,10 @@ static nx_status read_rope_scaling(reader *r, nx_hparams *hp)
     }
     if (nx_str_eq(kind, NX_STR("linear")))
         return read_positive(r, "rope.scaling.factor", &hp->rope_scale, true);
-    return nx_fail(r->err, NX_EUNSUPPORTED,
-                   "%s: rope scaling \"%.*s\" is not supported (supported: none, linear, and "
-                   "Llama 3's rope_freqs tensor)",
-                   nx_checkpoint_path(r->cp), (int)(kind.len < 40 ? kind.len : 40), kind.p);
+    return nx_meta_fail(r->cp, full_key(r, "rope.scaling.type"), NX_EUNSUPPORTED, r->err,
+                        "rope scaling \"%s\" is not supported (supported: none, linear, and Llama "
+                        "3's rope_freqs tensor)",
+                        nx_printable(shown, sizeof shown, kind));
 }
 
 static nx_status read_rope(reader *r, nx_hparams *hp)
@@ -96,10 +97,9 @@ static nx_status read_rope(reader *r, nx_hparams *hp)
 
     if (st) return st;
     if (hp->n_rot < 2 || hp->n_rot % 2 != 0 || hp->n_rot > hp->head_dim)
-        return nx_fail(r->err, NX_EFORMAT,
-                       "%s: metadata %s.rope.dimension_count is %d, expected an even number up to "
-                       "the head's %d",
-                       nx_checkpoint_path(r->cp), r->prefix, hp->n_rot, hp->head_dim);
+        return nx_meta_fail(r->cp, r->key, NX_EFORMAT, r->err,
+                            "%d, expected an even number up to the head's %d", hp->n_rot,
+                            hp->head_dim);
     hp->rope_base = 10000;
     st = read_positive(r, "rope.freq_base", &hp->rope_base, false);
     return st ? st : read_rope_scaling(r, hp);
@@ -112,8 +112,7 @@ static nx_status read_norm_eps(reader *r, nx_hparams *hp)
         nx_meta_float(r->cp, full_key(r, "attention.layer_norm_rms_epsilon"), &eps, true, r->err);
 
     if (!st && (eps < 0 || eps > 1))
-        st = nx_fail(r->err, NX_EFORMAT, "%s: metadata %s is %g, expected 0 to 1",
-                     nx_checkpoint_path(r->cp), r->key, eps);
+        st = nx_meta_fail(r->cp, r->key, NX_EFORMAT, r->err, "%g, expected 0 to 1", eps);
     hp->norm_eps = (float)eps;
     return st;
 }
@@ -125,12 +124,10 @@ nx_status nx_hparams_read(nx_hparams *hp, const nx_arch *arch, const nx_checkpoi
     const nx_tensor *embd = nx_checkpoint_tensor(cp, "token_embd.weight");
 
     if (!embd)
-        return nx_fail(err, NX_EFORMAT,
-                       "%s: no tensor token_embd.weight. A vocabulary without a model?",
-                       nx_checkpoint_path(cp));
+        return nx_tensor_fail(cp, "token_embd.weight", NX_EFORMAT, err,
+                              "every model has it. A vocabulary without a model?");
     if (embd->ne[1] > INT32_MAX || embd->ne[2] * embd->ne[3] != 1)
-        return nx_fail(err, NX_EFORMAT, "%s: tensor token_embd.weight: expected a matrix",
-                       nx_checkpoint_path(cp));
+        return nx_tensor_fail(cp, "token_embd.weight", NX_EFORMAT, err, "expected a matrix");
     hp->n_vocab = (int32_t)embd->ne[1];
 
     nx_status st = read_int(&r, "block_count", &hp->n_layers, 1, N_LAYERS_MAX, 0);

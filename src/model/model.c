@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "format/printable.h"
 #include "model/arch.h"
 
 /* The model and the memory of its small vectors, allocated together. */
@@ -31,11 +32,10 @@ typedef struct binder {
 
 static nx_status fail_shape(binder *b, const nx_tensor *t, int64_t cols, int64_t rows)
 {
-    return nx_fail(b->err, NX_EFORMAT,
-                   "%s: tensor %s: shape [%lld, %lld, %lld, %lld], expected [%lld, %lld] from the "
-                   "metadata",
-                   nx_checkpoint_path(b->cp), t->name, (long long)t->ne[0], (long long)t->ne[1],
-                   (long long)t->ne[2], (long long)t->ne[3], (long long)cols, (long long)rows);
+    return nx_tensor_fail(b->cp, t->name, NX_EFORMAT, b->err,
+                          "shape [%lld, %lld, %lld, %lld], expected [%lld, %lld] from the metadata",
+                          (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2],
+                          (long long)t->ne[3], (long long)cols, (long long)rows);
 }
 
 static nx_status find(binder *b, const char *name, int64_t cols, int64_t rows, bool required,
@@ -45,8 +45,8 @@ static nx_status find(binder *b, const char *name, int64_t cols, int64_t rows, b
 
     if (!t) {
         if (!required) return NX_OK;
-        return nx_fail(b->err, NX_EFORMAT, "%s: no tensor %s, which every %s model has",
-                       nx_checkpoint_path(b->cp), name, b->plan->arch.name);
+        return nx_tensor_fail(b->cp, name, NX_EFORMAT, b->err, "every %s model has it",
+                              b->plan->arch.name);
     }
     if (t->ne[0] != cols || t->ne[1] != rows || t->ne[2] != 1 || t->ne[3] != 1)
         return fail_shape(b, t, cols, rows);
@@ -110,9 +110,8 @@ static nx_status bind_rope_factors(binder *b)
     for (int32_t i = 0; !st && b->m->rope_factors && i < n; i++) {
         float f = b->m->rope_factors[i];
         if (!(f > 0) || !isfinite(f))
-            st = nx_fail(b->err, NX_EFORMAT,
-                         "%s: tensor rope_freqs.weight: factor %d is %g, expected a number above 0",
-                         nx_checkpoint_path(b->cp), i, (double)f);
+            st = nx_tensor_fail(b->cp, "rope_freqs.weight", NX_EFORMAT, b->err,
+                                "factor %d is %g, expected a number above 0", i, (double)f);
     }
     return st;
 }
@@ -188,23 +187,23 @@ static nx_status check_nothing_left(binder *b)
         const nx_tensor *t = nx_checkpoint_tensor_at(b->cp, i);
         bool             ignored;
         if (!is_expected(b, t->name, &ignored))
-            return nx_fail(b->err, NX_EUNSUPPORTED,
-                           "%s: tensor %s is not part of a %s model as we compute it",
-                           nx_checkpoint_path(b->cp), t->name, b->plan->arch.name);
+            return nx_tensor_fail(b->cp, t->name, NX_EUNSUPPORTED, b->err,
+                                  "not part of a %s model as we compute it", b->plan->arch.name);
         n_ignored += ignored;
     }
     if (b->n_bound + n_ignored == nx_checkpoint_n_tensors(b->cp)) return NX_OK;
     /* "blk.01.x" and "blk.1.x" parse alike: one of them was never bound. */
-    return nx_fail(b->err, NX_EFORMAT, "%s: %lld tensors, of which only %lld have their place",
-                   nx_checkpoint_path(b->cp), (long long)nx_checkpoint_n_tensors(b->cp),
-                   (long long)(b->n_bound + n_ignored));
+    return nx_tensor_fail(b->cp, nx_checkpoint_tensor_at(b->cp, 0)->name, NX_EFORMAT, b->err,
+                          "first of %lld tensors, of which only %lld have their place",
+                          (long long)nx_checkpoint_n_tensors(b->cp),
+                          (long long)(b->n_bound + n_ignored));
 }
 
 /* ---- The whole ---- */
 
 static nx_status find_plan(const nx_checkpoint *cp, const nx_arch_plan **out, nx_error *err)
 {
-    char      known[256] = "";
+    char      known[256] = "", shown[64];
     nx_str    name;
     nx_status st = nx_meta_string(cp, "general.architecture", &name, true, err);
 
@@ -215,9 +214,9 @@ static nx_status find_plan(const nx_checkpoint *cp, const nx_arch_plan **out, nx
         size_t len = strlen(known);
         snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", (*a)->name);
     }
-    return nx_fail(err, NX_EUNSUPPORTED,
-                   "%s: architecture \"%.*s\" is not supported (supported: %s)",
-                   nx_checkpoint_path(cp), (int)(name.len < 64 ? name.len : 64), name.p, known);
+    return nx_meta_fail(cp, "general.architecture", NX_EUNSUPPORTED, err,
+                        "architecture \"%s\" is not supported (supported: %s)",
+                        nx_printable(shown, sizeof shown, name), known);
 }
 
 static nx_status check_refused_keys(const nx_checkpoint *cp, const nx_arch_plan *plan,
@@ -231,8 +230,8 @@ static nx_status check_refused_keys(const nx_checkpoint *cp, const nx_arch_plan 
         nx_status st = nx_meta_int(cp, key, &value, INT64_MIN, INT64_MAX, false, err);
         if (st) return st;
         if (value != 0)
-            return nx_fail(err, NX_EUNSUPPORTED, "%s: metadata %s is %lld: not supported",
-                           nx_checkpoint_path(cp), key, (long long)value);
+            return nx_meta_fail(cp, key, NX_EUNSUPPORTED, err, "%lld, not supported",
+                                (long long)value);
     }
     return NX_OK;
 }

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "format/printable.h"
 #include "token/bytemap.h"
 #include "token/source.h"
 #include "token/tables.h"
@@ -19,17 +20,16 @@
 
 #define KEY "tokenizer.ggml."
 
-static nx_status bad(const nx_vocab_source *src, nx_error *err, const char *fmt, ...)
-    NX_PRINTF(3, 4);
-
-static nx_status bad(const nx_vocab_source *src, nx_error *err, const char *fmt, ...)
+static nx_status NX_PRINTF(4, 5)
+    bad(const nx_vocab_source *src, const char *key, nx_error *err, const char *fmt, ...)
 {
+    char    text[256];
     va_list args;
 
     va_start(args, fmt);
-    nx_fail_v(err, NX_EFORMAT, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    return nx_fail_prefix(err, NX_EFORMAT, "%s", src->where);
+    return nx_meta_fail(src->cp, key, NX_EFORMAT, err, "%s", text);
 }
 
 /* ---- Texts, types, scores --------------------------------------------------------------------- */
@@ -37,19 +37,19 @@ static nx_status bad(const nx_vocab_source *src, nx_error *err, const char *fmt,
 static nx_status check_lengths(const nx_vocab *v, const nx_vocab_source *src, nx_error *err)
 {
     if (src->n < 1 || src->n > TOKENS_MAX) {
-        return bad(src, err, KEY "tokens: %lld entries, expected 1 to %d", (long long)src->n,
+        return bad(src, KEY "tokens", err, "%lld entries, expected 1 to %d", (long long)src->n,
                    TOKENS_MAX);
     }
     if (src->types && src->n_types != src->n) {
-        return bad(src, err, KEY "token_type: %lld entries for %lld tokens",
+        return bad(src, KEY "token_type", err, "%lld entries for %lld tokens",
                    (long long)src->n_types, (long long)src->n);
     }
     if (!v->bpe && (!src->scores || src->n_scores != src->n)) {
-        return bad(src, err, KEY "scores: %lld entries for %lld tokens", (long long)src->n_scores,
+        return bad(src, KEY "scores", err, "%lld entries for %lld tokens", (long long)src->n_scores,
                    (long long)src->n);
     }
     if (v->bpe && src->n_merges > MERGES_MAX) {
-        return bad(src, err, KEY "merges: %lld entries, at most %d", (long long)src->n_merges,
+        return bad(src, KEY "merges", err, "%lld entries, at most %d", (long long)src->n_merges,
                    MERGES_MAX);
     }
     return NX_OK;
@@ -89,13 +89,14 @@ static nx_status read_types(nx_vocab *v, const nx_vocab_source *src, nx_error *e
         bool    byte = byte_named(v->texts[i]) >= 0;
 
         if (type < 0 || type > NX_TOKEN_BYTE) {
-            return bad(src, err, KEY "token_type[%d]: %lld, expected 1 to 6", i, (long long)type);
+            return bad(src, KEY "token_type", err, "element %d: %lld, expected 1 to 6", i,
+                       (long long)type);
         }
         if (type == 0 || (v->bpe && type == NX_TOKEN_BYTE && !byte)) type = NX_TOKEN_NORMAL;
         if (!src->types && !v->bpe && byte) type = NX_TOKEN_BYTE;
         if (type == NX_TOKEN_BYTE && !byte) {
-            return bad(src, err, KEY "tokens[%d]: of type byte, expected a text <0x00> to <0xFF>",
-                       i);
+            return bad(src, KEY "tokens", err,
+                       "element %d: of type byte, expected a text <0x00> to <0xFF>", i);
         }
         v->types[i] = (uint8_t)type;
         if (type == NX_TOKEN_NORMAL || type == NX_TOKEN_UNUSED) {
@@ -111,7 +112,8 @@ static nx_status read_scores(nx_vocab *v, const nx_vocab_source *src, nx_error *
     if (v->bpe) return NX_OK;
     for (int32_t i = 0; i < v->n; i++) {
         v->scores[i] = src->scores[i];
-        if (isnan(src->scores[i])) return bad(src, err, KEY "scores[%d]: not a number", i);
+        if (isnan(src->scores[i]))
+            return bad(src, KEY "scores", err, "element %d: not a number", i);
     }
     return NX_OK;
 }
@@ -183,7 +185,7 @@ static nx_status index_texts(nx_vocab *v, nx_index *x, const nx_str *texts,
         for (int32_t i = 0; !st && i < v->n; i++) {
             if (nx_vocab_merges_to(v, i) != (merges == 1)) continue;
             if (!nx_index_add(x, i)) {
-                st = bad(src, err, KEY "tokens[%d]: too many texts with one hash", i);
+                st = bad(src, KEY "tokens", err, "element %d: too many texts with one hash", i);
             }
         }
     }
@@ -202,8 +204,8 @@ static nx_status list_specials(nx_vocab *v, const nx_vocab_source *src, nx_error
         if (!is_special(v, i) || v->raw[i].len == 0) continue;
         if (v->raw[i].len > NX_SPECIAL_TEXT_MAX) {
             nx_free(list);
-            return bad(src, err, KEY "tokens[%d]: special token of %zu bytes, at most %d", i,
-                       v->raw[i].len, NX_SPECIAL_TEXT_MAX);
+            return bad(src, KEY "tokens", err, "element %d: special token of %zu bytes, at most %d",
+                       i, v->raw[i].len, NX_SPECIAL_TEXT_MAX);
         }
         bool control = v->types[i] != NX_TOKEN_USER_DEFINED;
         list[n++] = (nx_special){.text = v->raw[i], .id = i, .control = control};
@@ -234,7 +236,7 @@ static nx_status take_id(int32_t *id, const char *key, const nx_vocab *v,
                          const nx_vocab_source *src, nx_error *err)
 {
     if (*id >= -1 && *id < v->n) return NX_OK;
-    return bad(src, err, KEY "%s: %d, expected 0 to %d", key, *id, v->n - 1);
+    return bad(src, key, err, "%d, expected 0 to %d", *id, v->n - 1);
 }
 
 /* Tokens that chat models end an answer with, likelier ones first: the first that a file has is
@@ -285,12 +287,12 @@ static nx_status read_special(nx_vocab *v, const nx_vocab_source *src, nx_error 
     s->unk = or_default(v, s->unk, 0);
     s->bos = or_default(v, s->bos, 1);
     s->eos = or_default(v, s->eos, 2);
-    (void)((st = take_id(&s->bos, "bos_token_id", v, src, err)) ||
-           (st = take_id(&s->eos, "eos_token_id", v, src, err)) ||
-           (st = take_id(&s->eot, "eot_token_id", v, src, err)) ||
-           (st = take_id(&s->unk, "unknown_token_id", v, src, err)) ||
-           (st = take_id(&s->sep, "seperator_token_id", v, src, err)) ||
-           (st = take_id(&s->pad, "padding_token_id", v, src, err)));
+    (void)((st = take_id(&s->bos, KEY "bos_token_id", v, src, err)) ||
+           (st = take_id(&s->eos, KEY "eos_token_id", v, src, err)) ||
+           (st = take_id(&s->eot, KEY "eot_token_id", v, src, err)) ||
+           (st = take_id(&s->unk, KEY "unknown_token_id", v, src, err)) ||
+           (st = take_id(&s->sep, KEY "seperator_token_id", v, src, err)) ||
+           (st = take_id(&s->pad, KEY "padding_token_id", v, src, err)));
     if (st) return st;
     bool adds = v->bpe ? nx_pretoken_adds_bos(&v->pretoken) : true;
     s->add_bos = src->add_bos < 0 ? adds : src->add_bos != 0;
@@ -356,8 +358,8 @@ static nx_status add_merge(nx_vocab *v, const nx_vocab_source *src, int64_t i, n
     const char *gap = m.len > 2 ? memchr(m.p + 1, ' ', m.len - 2) : NULL;
 
     if (!gap) {
-        return bad(src, err, KEY "merges[%lld]: expected two texts with a space between them",
-                   (long long)i);
+        return bad(src, KEY "merges", err,
+                   "element %lld: expected two texts with a space between them", (long long)i);
     }
     size_t left_len = (size_t)(gap - m.p), right_len = m.len - left_len - 1;
     nx_buf_clear(joined);
@@ -374,7 +376,7 @@ static nx_status add_merge(nx_vocab *v, const nx_vocab_source *src, int64_t i, n
         return NX_OK;
     }
     if (nx_merges_add(&v->merges, merge)) return NX_OK;
-    return bad(src, err, KEY "merges[%lld]: too many pairs with one hash", (long long)i);
+    return bad(src, KEY "merges", err, "element %lld: too many pairs with one hash", (long long)i);
 }
 
 static nx_status read_merges(nx_vocab *v, const nx_vocab_source *src, nx_error *err)
@@ -389,7 +391,7 @@ static nx_status read_merges(nx_vocab *v, const nx_vocab_source *src, nx_error *
     nx_buf_free(&joined);
     if (!st && missing) {
         nx_log_warn("%s: %lld of %lld merges name a token that the vocabulary lacks: left out",
-                    src->where, (long long)missing, (long long)src->n_merges);
+                    nx_checkpoint_path(src->cp), (long long)missing, (long long)src->n_merges);
     }
     return st;
 }
@@ -413,11 +415,12 @@ static nx_status choose_pretoken(nx_vocab *v, const nx_vocab_source *src, nx_err
     if (pre.len == 0) {
         nx_log_warn("%s: no " KEY "pre: words are cut as \"default\", which may not be how this "
                     "model was trained",
-                    src->where);
+                    nx_checkpoint_path(src->cp));
         pre = NX_STR("default");
     }
-    nx_status st = nx_pretoken_create(&v->pretoken, pre, err);
-    return st ? nx_fail_prefix(err, st, "%s: " KEY "pre", src->where) : NX_OK;
+    nx_error  inner = {0};
+    nx_status st = nx_pretoken_create(&v->pretoken, pre, &inner);
+    return st ? nx_meta_fail(src->cp, KEY "pre", st, err, "%s", inner.text) : NX_OK;
 }
 
 /* ---- The whole -------------------------------------------------------------------------------- */
@@ -445,12 +448,13 @@ nx_status nx_vocab_create(nx_vocab **out, const nx_vocab_source *src, nx_error *
 
     *out = NULL;
     if (!bpe && !nx_str_eq(src->model, NX_STR("llama"))) {
-        return nx_fail(err, NX_EUNSUPPORTED,
-                       "%s: " KEY "model \"%.*s\", we have: llama (SentencePiece), gpt2 (BPE)",
-                       src->where, src->model.len > 64 ? 64 : (int)src->model.len, src->model.p);
+        char shown[64];
+        return nx_meta_fail(src->cp, KEY "model", NX_EUNSUPPORTED, err,
+                            "\"%s\", we have: llama (SentencePiece), gpt2 (BPE)",
+                            nx_printable(shown, sizeof shown, src->model));
     }
     nx_vocab *v = nx_calloc(1, sizeof *v);
-    if (!v) return nx_fail(err, NX_ENOMEM, "vocabulary of %s", src->where);
+    if (!v) return nx_fail(err, NX_ENOMEM, "vocabulary of %s", nx_checkpoint_path(src->cp));
     v->bpe = bpe;
     nx_status st = build(v, src, err);
     if (st)

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "format/printable.h"
 
 /* Unicode's White_Space, which the tokenizers' own libraries mean by \s (PCRE2 adds U+180E), and
  * what is neither that nor a letter nor a number. */
@@ -102,15 +103,15 @@ static nx_status compile(nx_pretoken *p, int i, pcre2_compile_context *ctx, nx_e
 
 static nx_status unknown_name(nx_str name, nx_error *err)
 {
-    char   have[256] = "";
+    char   have[256] = "", shown[64];
     size_t len = 0;
 
     for (size_t i = 0; i < N_KINDS; i++) {
         len +=
             (size_t)snprintf(have + len, sizeof have - len, "%s%s", i ? ", " : "", kinds[i].name);
     }
-    return nx_fail(err, NX_EUNSUPPORTED, "pre-tokenizer \"%.*s\", we have: %s",
-                   name.len > 64 ? 64 : (int)name.len, name.p, have);
+    return nx_fail(err, NX_EUNSUPPORTED, "pre-tokenizer \"%s\", we have: %s",
+                   nx_printable(shown, sizeof shown, name), have);
 }
 
 nx_status nx_pretoken_create(nx_pretoken *p, nx_str name, nx_error *err)

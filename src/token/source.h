@@ -9,20 +9,20 @@
 #include "token/vocab.h"
 
 typedef struct nx_vocab_source {
-    const char      *where; /* the file, for messages */
-    nx_str           model; /* "llama" or "gpt2" */
-    nx_str           pre;   /* pre-tokenizer of gpt2; empty: the file doesn't say */
-    const nx_str    *texts; /* [n] */
-    int64_t          n;
-    const int64_t   *types; /* [n_types], nx_token_type; NULL: all normal */
-    int64_t          n_types;
-    const float     *scores; /* [n_scores]; llama only */
-    int64_t          n_scores;
-    const nx_str    *merges; /* [n_merges] "left right", best first; gpt2 only */
-    int64_t          n_merges;
-    nx_vocab_special special; /* ids, -1: not given; add_bos and add_eos are not read */
-    int              add_bos, add_eos, add_space_prefix; /* 0, 1, or -1: not given */
-    bool             strips_after_special; /* white space after a control token belongs to it */
+    const nx_checkpoint *cp;    /* for messages: the file, and where its keys stand */
+    nx_str               model; /* "llama" or "gpt2" */
+    nx_str               pre;   /* pre-tokenizer of gpt2; empty: the file doesn't say */
+    const nx_str        *texts; /* [n] */
+    int64_t              n;
+    const int64_t       *types; /* [n_types], nx_token_type; NULL: all normal */
+    int64_t              n_types;
+    const float         *scores; /* [n_scores]; llama only */
+    int64_t              n_scores;
+    const nx_str        *merges; /* [n_merges] "left right", best first; gpt2 only */
+    int64_t              n_merges;
+    nx_vocab_special     special; /* ids, -1: not given; add_bos and add_eos are not read */
+    int                  add_bos, add_eos, add_space_prefix; /* 0, 1, or -1: not given */
+    bool                 strips_after_special; /* white space after a control token belongs to it */
 } nx_vocab_source;
 
 /* Errors as nx_vocab_open's. On error *out is NULL. */

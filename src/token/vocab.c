@@ -109,7 +109,7 @@ static bool is_ours(nx_str model)
 
 nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
 {
-    nx_vocab_source src = {.where = nx_checkpoint_path(cp)};
+    nx_vocab_source src = {.cp = cp};
     arrays          a = {0};
     nx_status       st;
 

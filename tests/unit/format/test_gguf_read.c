@@ -584,10 +584,12 @@ static void floors_above_can_name_field_and_byte(void **state)
     nx_error       err;
     (void)state;
 
-    const nx_tensor *t = nx_checkpoint_tensor(cp, "second");
-    assert_int_equal(nx_tensor_fail(cp, t, &err, "shape [%d]", 7), NX_EFORMAT);
+    assert_int_equal(nx_tensor_fail(cp, "second", NX_EFORMAT, &err, "shape [%d]", 7), NX_EFORMAT);
     assert_string_equal(err.text, "t.gguf: tensor second at byte 170: shape [7]");
-    assert_int_equal(nx_meta_fail(cp, "general.architecture", &err, "no %s", "llama"), NX_EFORMAT);
+    assert_int_equal(nx_tensor_fail(cp, "third", NX_EUNSUPPORTED, &err, "no"), NX_EUNSUPPORTED);
+    assert_string_equal(err.text, "t.gguf: tensor third missing between byte 133 and byte 216: no");
+    assert_int_equal(nx_meta_fail(cp, "general.architecture", NX_EFORMAT, &err, "no %s", "llama"),
+                     NX_EFORMAT);
     assert_string_equal(err.text, "t.gguf: general.architecture at byte 56: no llama");
     nx_checkpoint_close(cp);
     free(b.p);
