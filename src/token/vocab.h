@@ -60,8 +60,12 @@ enum {
 };
 
 /* Append the ids of text[0..len) to out. Any bytes are allowed: invalid UTF-8 is encoded through
- * byte tokens (or unk where the vocabulary has none). User-defined tokens are always recognised.
- * Time is linear in len but for a factor log(len). Errors: NX_ENOMEM, NX_ELIMIT (over 2^31 ids). */
+ * byte tokens, or unk where the vocabulary lacks one. User-defined tokens are always recognised; of
+ * special tokens the leftmost counts, and there the longest. SentencePiece's added space stands at
+ * the beginning and after each special token; a U+2581 in the text is spelled in byte tokens.
+ * Time is linear in len but for a factor log(len). Errors: NX_ENOMEM; NX_ELIMIT (over 2^31 ids, or
+ * a gigabyte without a place to cut); NX_EUNSUPPORTED (a byte for which there is neither token nor
+ * unk). out then holds what it held before. */
 nx_status nx_vocab_encode(const nx_vocab *v, nx_ids *out, const char *text, size_t len,
                           unsigned flags, nx_error *err);
 

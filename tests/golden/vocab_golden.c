@@ -100,6 +100,32 @@ static void check_text(const nx_vocab *v, const char *text, size_t len, char *li
     nx_ids_free(&ids);
 }
 
+/* Whatever bytes: they come back. Half of each text is drawn from few values, so that there are
+ * words, spaces and pieces of characters in it. */
+static void check_random_bytes(const nx_vocab *v)
+{
+    static const char few[] = "  e'st\nin\xE2\x96\x81\xC3\xA9";
+    uint32_t          x = 20261123;
+    char              text[300];
+
+    for (int round = 0; round < 1000; round++) {
+        nx_ids   ids = {0};
+        nx_error err = {0};
+        size_t   len = round % sizeof text;
+        for (size_t i = 0; i < len; i++) {
+            x = x * 1664525 + 1013904223;
+            text[i] = i % 40 < 20 ? (char)(x >> 24) : few[(x >> 24) % (sizeof few - 1)];
+        }
+        if (nx_vocab_encode(v, &ids, text, len, 0, &err)) fail_msg("%s", err.text);
+        nx_buf back = {.max = FILE_MAX};
+        assert_int_equal(nx_vocab_decode(v, &back, ids.ids, ids.n, false, NULL), NX_OK);
+        assert_int_equal(back.len, len);
+        if (len) assert_memory_equal(back.data, text, len);
+        nx_buf_free(&back);
+        nx_ids_free(&ids);
+    }
+}
+
 static void check_vocab(const char *vocab_path, const char *name)
 {
     nx_checkpoint *cp = NULL;
@@ -125,6 +151,7 @@ static void check_vocab(const char *vocab_path, const char *name)
         line = newline + 1;
     }
     assert_int_equal(n, N_TEXTS);
+    check_random_bytes(v);
     n_checked++;
     free(texts);
     free(lines);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "base/alloc.h"
 #include "maker.h"
@@ -424,6 +425,54 @@ static void a_megabyte_of_one_word(void **state)
     free(text);
 }
 
+typedef struct worker {
+    const nx_vocab *v;
+    const char     *text;
+    nx_ids          ids;
+    pthread_t       thread;
+} worker;
+
+static void *encode_again_and_again(void *ctx)
+{
+    worker *w = ctx;
+
+    for (int i = 0; i < 50; i++) {
+        w->ids.n = 0;
+        if (nx_vocab_encode(w->v, &w->ids, w->text, strlen(w->text), 3, NULL)) return ctx;
+    }
+    return NULL;
+}
+
+/* One vocabulary, four threads (`make tsan` watches). */
+static void any_thread(void **state)
+{
+    static maker m;
+    uint32_t     seed = 12;
+    worker       w[4] = {{0}};
+
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        void *failed = NULL;
+        if (round)
+            random_bpe(&m, &seed);
+        else
+            random_spm(&m, &seed, false);
+        nx_vocab *v = maker_open(&m);
+        for (int i = 0; i < 4; i++) {
+            w[i] = (worker){.v = v, .text = "ab cab  abc aab\xC3\xA9\xFF abcabc"};
+            assert_int_equal(pthread_create(&w[i].thread, NULL, encode_again_and_again, &w[i]), 0);
+        }
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(pthread_join(w[i].thread, &failed), 0);
+            assert_null(failed);
+            assert_int_equal(w[i].ids.n, w[0].ids.n);
+            assert_memory_equal(w[i].ids.ids, w[0].ids.ids, w[0].ids.n * sizeof(int32_t));
+        }
+        for (int i = 0; i < 4; i++) nx_ids_free(&w[i].ids);
+        nx_vocab_close(v);
+    }
+}
+
 static void every_allocation_may_fail(void **state)
 {
     static maker m;
@@ -461,10 +510,15 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(spm_equals_the_slow_way),   cmocka_unit_test(bpe_equals_the_slow_way),
-        cmocka_unit_test(random_bytes_come_back),    cmocka_unit_test(spm_specials),
-        cmocka_unit_test(strips_after_special),      cmocka_unit_test(bpe_specials),
-        cmocka_unit_test(bytes_without_token),       cmocka_unit_test(a_megabyte_of_one_word),
+        cmocka_unit_test(spm_equals_the_slow_way),
+        cmocka_unit_test(bpe_equals_the_slow_way),
+        cmocka_unit_test(random_bytes_come_back),
+        cmocka_unit_test(spm_specials),
+        cmocka_unit_test(strips_after_special),
+        cmocka_unit_test(bpe_specials),
+        cmocka_unit_test(bytes_without_token),
+        cmocka_unit_test(a_megabyte_of_one_word),
+        cmocka_unit_test(any_thread),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
