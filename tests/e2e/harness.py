@@ -3,12 +3,18 @@
 A test file is a unittest module that ends with harness.main(). It prints "N passed, N failed" and
 exits 77 when everything was skipped. Python's standard library only.
 """
+import fcntl
 import json
 import os
+import pty
+import re
+import select
 import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 import unittest
 
 ROOT = os.environ.get("NX_SOURCE_DIR") or os.path.dirname(
@@ -132,6 +138,57 @@ class Case(unittest.TestCase):
         self.assertIn("nexus: error:", done.err, str(done))
         for word in words:
             self.assertIn(word.lower(), done.err.lower(), str(done))
+
+
+class Terminal:
+    """A person at a terminal of 80 columns, with a home of their own."""
+
+    def __init__(self, case, *args, home, **env):
+        self.case, self.seen = case, ""
+        self.fd, child_fd = pty.openpty()
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.p = subprocess.Popen([NEXUS, *args], stdin=child_fd, stdout=child_fd,
+                                  stderr=child_fd, close_fds=True, start_new_session=True,
+                                  preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                                  env=environment(HOME=home, XDG_STATE_HOME="", NO_COLOR="1",
+                                                  LANG="C.UTF-8", **env))
+        os.close(child_fd)
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def until(self, pattern, timeout=60):
+        """Read on until pattern has been seen since the last call; returns what was."""
+        end = time.monotonic() + timeout
+        while True:
+            found = re.search(pattern, self.seen, re.DOTALL)
+            if found:
+                before, self.seen = self.seen[:found.end()], self.seen[found.end():]
+                return before
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+                self.case.fail(f"never saw {pattern!r} in {self.seen!r}")
+            try:
+                self.seen += os.read(self.fd, 65536).decode("utf-8", "replace")
+            except OSError:    # the other end is closed
+                self.case.fail(f"ended before {pattern!r}: {self.seen!r}")
+
+    def end(self):
+        """Wait for the program's end; its exit code."""
+        end = time.monotonic() + 60
+        while select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:
+            try:
+                if not os.read(self.fd, 65536):
+                    break
+            except OSError:    # EIO: nobody holds the other end
+                break
+        return self.p.wait(timeout=max(1, end - time.monotonic()))
+
+    def close(self):
+        if self.p.poll() is None:
+            self.p.kill()
+            self.p.wait()
+        os.close(self.fd)
 
 
 def main():

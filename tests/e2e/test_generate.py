@@ -2,13 +2,14 @@
 answer however it is computed, and every odd prompt that people will try."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 import unittest
 
 import harness
-from harness import Case, any_model, environment, nexus, shared
+from harness import Case, Terminal, any_model, environment, nexus, shared
 
 GREEDY = ["--temp", "0", "--ignore-eos", "--json"]
 TIE = 1e-3    # logits this near may swap between implementations
@@ -113,7 +114,8 @@ class SameAnswer(Case):
     def test_seeds(self):
         def sampled(seed, *args):
             return self.ok(nexus("generate", "-m", self.model, "-p", self.prompt, "-n", "30",
-                                 "--json", "--ignore-eos", "--temp", "1.2", "--seed", str(seed),
+                                 "--json", "--ignore-eos", "--temp", "1.2", "--top-k", "0",
+                                 "--top-p", "1", "--min-p", "0", "--seed", str(seed),
                                  *args)).json["tokens"]
         once = sampled(42)
         self.assertEqual(sampled(42), once)
@@ -319,6 +321,37 @@ class Interrupt(Case):
             self.skipTest("skipped: the answer was complete before the signal came")
         self.assertEqual(rc, 130, err)
         self.assertEqual(json.loads(out)["finish_reason"], "cancelled")
+
+
+class AtATerminal(Case):
+    """What a person sees."""
+
+    def sit_down(self, *args, **env):
+        t = Terminal(self, "generate", "-m", any_model(), "--temp", "0", "--ignore-eos", *args,
+                     home=self.tmp, **env)
+        self.addCleanup(t.close)
+        return t
+
+    def test_the_answer_ends_with_a_newline(self):
+        t = self.sit_down("-p", "Once upon a time", "-n", "5")
+        self.assertRegex(t.until(r"prompt \d+ tokens.*seed \d+\r\n"), r"\n *prompt")
+        self.assertEqual(t.end(), 0)
+
+    def test_interrupt(self):
+        t = self.sit_down("-p", "Once upon a time", "-n", "100000", NEXUS_CPU="ref")
+        t.until(r".{8}")
+        t.type("\x03")
+        t.until(r" new.*seed \d+\r\n")
+        self.assertEqual(t.end(), 130)
+
+    def test_progress_appears_in_long_prompts_and_goes(self):
+        t = self.sit_down("-p", "dog " * 200, "--batch", "1", "-n", "5", NEXUS_CPU="ref")
+        seen = t.until(r"prompt \d+ tokens.*seed \d+\r\n")
+        n, rate, kilo = re.search(r"prompt (\d+) tokens, ([\d.]+)( k)? tok/s", seen).groups()
+        if int(n) / float(rate) / (1000 if kilo else 1) < 1:
+            self.skipTest("skipped: this machine reads 200 words too fast for a bar")
+        self.assertRegex(seen, r"reading the prompt \[[#.]+\] \d+/\d+ tokens, .*/s, .* left")
+        self.assertGreater(seen.rindex("\r\033[K"), seen.rindex(" left"))
 
 
 if __name__ == "__main__":
