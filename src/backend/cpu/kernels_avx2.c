@@ -5,7 +5,7 @@
 #include "backend/cpu/walk_avx2.h"
 
 /* From this many tokens on, spreading weights into a panel costs less than it saves. */
-#define PACK_MIN 4
+#define PACK_MIN 7
 
 /* One kernel per type, so that a slot carries its type. */
 #define PLAIN(NAME)                                                                                \

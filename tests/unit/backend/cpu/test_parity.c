@@ -6,7 +6,9 @@
 #include "rig.h"
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/sweep.h"
 #include "os/clock.h"
+#include "os/memory.h"
 
 #define N_MAX 100
 #define T_MAX 65
@@ -358,11 +360,16 @@ static void extreme_codes_are_exact(void **state)
 
 /* -------- timing -------- */
 
-/* Repeat until a quarter of a second has passed; nanoseconds of the best call. */
+#define BENCH_K     2048
+#define BENCH_N     2048
+#define BENCH_T     128
+#define BENCH_BYTES ((size_t)512 << 20) /* decoding must not come from a cache */
+
+/* The best of many calls within half a second. */
 static double best_ns(nx_backend *be, float *out, const nx_tensor *w, const float *x, int32_t T)
 {
     double  best = 1e30;
-    int64_t end = nx_clock_ns() + 250000000;
+    int64_t end = nx_clock_ns() + 500000000;
 
     do {
         int64_t start = nx_clock_ns();
@@ -373,35 +380,49 @@ static double best_ns(nx_backend *be, float *out, const nx_tensor *w, const floa
     return best;
 }
 
-/* T = 1 over more weights than caches hold, T = 128 over a layer's worth. */
+/* One line: one token over half a gigabyte of rows, 128 tokens over a square of 2048. */
+static void bench_type(rig_backend *r, nx_dtype dtype, const float *x, float *y, uint8_t *weights,
+                       double ceiling)
+{
+    size_t    row_bytes = nx_dtype_row_bytes(dtype, BENCH_K);
+    int64_t   n_big = (int64_t)(BENCH_BYTES / row_bytes / BENCH_N * BENCH_N);
+    nx_tensor big = matrix(weights, dtype, BENCH_K, n_big);
+    nx_tensor square = matrix(weights, dtype, BENCH_K, BENCH_N);
+
+    rig_weights(weights, dtype, (int64_t)BENCH_K * BENCH_N);
+    for (int64_t i = BENCH_N; i < n_big; i += BENCH_N)
+        memcpy(weights + (size_t)i * row_bytes, weights, BENCH_N * row_bytes);
+    double decode = (double)big.bytes / best_ns(r->be, y, &big, x, 1);
+    double prefill = (double)BENCH_K * BENCH_N * BENCH_T / best_ns(r->be, y, &square, x, BENCH_T);
+    printf("%s,%s,%d,%.2f,%.3f,%.2f\n", nx_dtype_get(dtype)->name, r->be->ops->name,
+           nx_pool_threads(r->pool), decode, decode / ceiling, prefill);
+    fflush(stdout);
+}
+
+/* All types, or only the one of that name; threads as many as processors. */
 static int bench(const char *only)
 {
-    enum { K = 2048, N = 2048, N_BIG = 32768, T = 128 };
-    float      *x = nx_calloc((size_t)K * T, sizeof *x), *y = nx_calloc((size_t)N_BIG * T, 4);
-    rig_backend r = rig_backend_make(NX_CPU_AVX2, 2);
+    static float x[BENCH_K * BENCH_T];
+    uint32_t     features = 0;
+    nx_error     err = {0};
+    nx_memory    weights = {0}, y = {0};
+    double       ceiling = 0;
 
-    rig_fill(x, K * T, 1.0f);
-    printf("type,backend,threads,decode_gb_per_s,prefill_gmac_per_s\n");
-    for (int dtype = 0; dtype < NX_DTYPE_COUNT; dtype++) {
-        const char *name = nx_dtype_get((nx_dtype)dtype)->name;
-        if (only && strcmp(only, name) != 0) continue;
-        rig_buf wb = rig_buf_make(nx_dtype_row_bytes((nx_dtype)dtype, K) * N_BIG, 0);
-        rig_weights(wb.p, (nx_dtype)dtype, (int64_t)K * N);
-        size_t row_bytes = nx_dtype_row_bytes((nx_dtype)dtype, K);
-        for (int i = 1; i < N_BIG / N; i++)
-            memcpy((uint8_t *)wb.p + (size_t)i * N * row_bytes, wb.p, N * row_bytes);
-        nx_tensor big = matrix(wb.p, (nx_dtype)dtype, K, N_BIG);
-        nx_tensor w = matrix(wb.p, (nx_dtype)dtype, K, N);
-        double    decode = (double)big.bytes / best_ns(r.be, y, &big, x, 1);
-        double    prefill = (double)K * N * T / best_ns(r.be, y, &w, x, T);
-        printf("%s,%s,%d,%.2f,%.2f\n", name, r.be->ops->name, nx_pool_threads(r.pool), decode,
-               prefill);
-        fflush(stdout);
-        rig_buf_free(&wb);
+    nx_cpu_features(&features, NULL, &err);
+    rig_backend r = rig_backend_make(features, nx_cpu_count());
+    if (nx_cpu_read_bandwidth(&ceiling, nx_cpu_count(), BENCH_BYTES, 5, features, &err) ||
+        nx_memory_map(&weights, BENCH_BYTES, &err) || nx_memory_map(&y, BENCH_BYTES / 64, &err)) {
+        fprintf(stderr, "bench: %s\n", err.text);
+        return 1;
     }
+    rig_fill(x, BENCH_K * BENCH_T, 1.0f);
+    printf("type,backend,threads,decode_gb_per_s,decode_of_ceiling,prefill_gmac_per_s\n");
+    for (int dtype = 0; dtype < NX_DTYPE_COUNT; dtype++)
+        if (!only || strcmp(only, nx_dtype_get((nx_dtype)dtype)->name) == 0)
+            bench_type(&r, (nx_dtype)dtype, x, y.data, weights.data, ceiling * 1e-9);
     rig_backend_free(&r);
-    nx_free(x);
-    nx_free(y);
+    nx_memory_unmap(&weights);
+    nx_memory_unmap(&y);
     return 0;
 }
 
