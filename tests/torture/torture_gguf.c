@@ -30,7 +30,7 @@ enum {
     COUNT_DEFAULT = 2000,
     CUT_STEP = 4096,
     COPY_MAX = 2 << 20,       /* longer cut files are read in place */
-    BYTES_PER_FILE_MAX = 64,  /* memory that a byte of a file may cost, far above what it does */
+    BYTES_PER_FILE_MAX = 16,  /* memory that a byte of a file may cost, far above what it does */
     MEMORY_FLOOR = 192 << 20, /* program, sanitizer's quarantine and shadow */
 };
 
