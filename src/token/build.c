@@ -20,6 +20,19 @@
 
 #define KEY "tokenizer.ggml."
 
+/* The file, or what stands for it when there is none. */
+static const char *name_of(const nx_vocab_source *src)
+{
+    return src->cp ? nx_checkpoint_path(src->cp) : "vocabulary";
+}
+
+static nx_status fail_at(const nx_vocab_source *src, const char *key, nx_status st, nx_error *err,
+                         const char *text)
+{
+    if (src->cp) return nx_meta_fail(src->cp, key, st, err, "%s", text);
+    return nx_fail(err, st, "%s: %s: %s", name_of(src), key, text);
+}
+
 static nx_status NX_PRINTF(4, 5)
     bad(const nx_vocab_source *src, const char *key, nx_error *err, const char *fmt, ...)
 {
@@ -29,7 +42,7 @@ static nx_status NX_PRINTF(4, 5)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    return nx_meta_fail(src->cp, key, NX_EFORMAT, err, "%s", text);
+    return fail_at(src, key, NX_EFORMAT, err, text);
 }
 
 /* ---- Texts, types, scores --------------------------------------------------------------------- */
@@ -391,7 +404,7 @@ static nx_status read_merges(nx_vocab *v, const nx_vocab_source *src, nx_error *
     nx_buf_free(&joined);
     if (!st && missing) {
         nx_log_warn("%s: %lld of %lld merges name a token that the vocabulary lacks: left out",
-                    nx_checkpoint_path(src->cp), (long long)missing, (long long)src->n_merges);
+                    name_of(src), (long long)missing, (long long)src->n_merges);
     }
     return st;
 }
@@ -415,12 +428,12 @@ static nx_status choose_pretoken(nx_vocab *v, const nx_vocab_source *src, nx_err
     if (pre.len == 0) {
         nx_log_warn("%s: no " KEY "pre: words are cut as \"default\", which may not be how this "
                     "model was trained",
-                    nx_checkpoint_path(src->cp));
+                    name_of(src));
         pre = NX_STR("default");
     }
     nx_error  inner = {0};
     nx_status st = nx_pretoken_create(&v->pretoken, pre, &inner);
-    return st ? nx_meta_fail(src->cp, KEY "pre", st, err, "%s", inner.text) : NX_OK;
+    return st ? fail_at(src, KEY "pre", st, err, inner.text) : NX_OK;
 }
 
 /* ---- The whole -------------------------------------------------------------------------------- */
@@ -448,13 +461,13 @@ nx_status nx_vocab_create(nx_vocab **out, const nx_vocab_source *src, nx_error *
 
     *out = NULL;
     if (!bpe && !nx_str_eq(src->model, NX_STR("llama"))) {
-        char shown[64];
-        return nx_meta_fail(src->cp, KEY "model", NX_EUNSUPPORTED, err,
-                            "\"%s\", we have: llama (SentencePiece), gpt2 (BPE)",
-                            nx_printable(shown, sizeof shown, src->model));
+        char shown[64], text[160];
+        snprintf(text, sizeof text, "\"%s\", we have: llama (SentencePiece), gpt2 (BPE)",
+                 nx_printable(shown, sizeof shown, src->model));
+        return fail_at(src, KEY "model", NX_EUNSUPPORTED, err, text);
     }
     nx_vocab *v = nx_calloc(1, sizeof *v);
-    if (!v) return nx_fail(err, NX_ENOMEM, "vocabulary of %s", nx_checkpoint_path(src->cp));
+    if (!v) return nx_fail(err, NX_ENOMEM, "vocabulary of %s", name_of(src));
     v->bpe = bpe;
     nx_status st = build(v, src, err);
     if (st)

@@ -9,7 +9,7 @@
 #include "token/vocab.h"
 
 typedef struct nx_vocab_source {
-    const nx_checkpoint *cp;    /* for messages: the file, and where its keys stand */
+    const nx_checkpoint *cp;    /* for messages: where its keys stand; NULL: no file */
     nx_str               model; /* "llama" or "gpt2" */
     nx_str               pre;   /* pre-tokenizer of gpt2; empty: the file doesn't say */
     const nx_str        *texts; /* [n] */

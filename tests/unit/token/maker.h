@@ -60,8 +60,7 @@ static inline int32_t maker_say(maker *m, const char *text, nx_token_type type, 
 static inline void maker_start(maker *m, const char *model)
 {
     memset(m, 0, sizeof *m);
-    m->src = (nx_vocab_source){.where = "test.gguf",
-                               .model = nx_str_of(model),
+    m->src = (nx_vocab_source){.model = nx_str_of(model),
                                .texts = m->texts,
                                .types = m->types,
                                .special = {-1, -1, -1, -1, -1, -1, false, false},

@@ -23,7 +23,7 @@ static void refuses(const maker *m, nx_status want, const char *message)
     assert_string_equal(err.text, message);
 }
 
-#define K "test.gguf: tokenizer.ggml."
+#define K "vocabulary: tokenizer.ggml."
 
 static void lengths_must_agree(void **state)
 {
@@ -52,20 +52,20 @@ static void values_are_checked(void **state)
     (void)state;
     maker_spm(&m);
     m.types[7] = 7;
-    refuses(&m, NX_EFORMAT, K "token_type[7]: 7, expected 1 to 6");
+    refuses(&m, NX_EFORMAT, K "token_type: element 7: 7, expected 1 to 6");
     m.types[7] = -1;
-    refuses(&m, NX_EFORMAT, K "token_type[7]: -1, expected 1 to 6");
+    refuses(&m, NX_EFORMAT, K "token_type: element 7: -1, expected 1 to 6");
     m.types[7] = NX_TOKEN_BYTE;
     m.texts[7] = NX_STR("<0x4g>");
-    refuses(&m, NX_EFORMAT, K "tokens[7]: of type byte, expected a text <0x00> to <0xFF>");
+    refuses(&m, NX_EFORMAT, K "tokens: element 7: of type byte, expected a text <0x00> to <0xFF>");
     m.types[7] = NX_TOKEN_NORMAL;
     m.scores[9] = NAN;
-    refuses(&m, NX_EFORMAT, K "scores[9]: not a number");
+    refuses(&m, NX_EFORMAT, K "scores: element 9: not a number");
     m.scores[9] = -INFINITY;
     memset(long_text, 'x', sizeof long_text);
     m.types[7] = NX_TOKEN_CONTROL;
     m.texts[7] = (nx_str){long_text, sizeof long_text};
-    refuses(&m, NX_EFORMAT, K "tokens[7]: special token of 600 bytes, at most 512");
+    refuses(&m, NX_EFORMAT, K "tokens: element 7: special token of 600 bytes, at most 512");
     m.types[7] = NX_TOKEN_NORMAL;
     m.src.special.eot = 259;
     refuses(&m, NX_EFORMAT, K "eot_token_id: 259, expected 0 to 258");
@@ -83,7 +83,8 @@ static void merges_are_checked(void **state)
     m.src.n_merges = 1;
     for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
         m.merges[0] = nx_str_of(malformed[i]);
-        refuses(&m, NX_EFORMAT, K "merges[0]: expected two texts with a space between them");
+        refuses(&m, NX_EFORMAT,
+                K "merges: element 0: expected two texts with a space between them");
     }
 }
 
@@ -113,7 +114,7 @@ static void kinds_by_name(void **state)
     (void)state;
     maker_spm(&m);
     m.src.model = NX_STR("bert");
-    refuses(&m, NX_EUNSUPPORTED, K "model \"bert\", we have: llama (SentencePiece), gpt2 (BPE)");
+    refuses(&m, NX_EUNSUPPORTED, K "model: \"bert\", we have: llama (SentencePiece), gpt2 (BPE)");
     maker_bpe(&m, "qwen2");
     refuses(&m, NX_EUNSUPPORTED,
             K "pre: pre-tokenizer \"qwen2\", we have: default, gpt-2, llama-bpe");
