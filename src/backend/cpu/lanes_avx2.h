@@ -104,9 +104,12 @@ NX_INLINE float nx_load1(const uint8_t *row, nx_dtype dtype, int64_t i)
     return dtype == NX_DTYPE_F16 ? _cvtsh_ss(h) : nx_bf16_to_f32(h);
 }
 
-/* nx_expf, step by step. */
-NX_INLINE __m256 nx_exp8(__m256 x)
+/* nx_expf, step by step. Lanes out of range are worked out at its edge and replaced at the end:
+ * left as they are, they would meet subnormal powers of two, at a hundred cycles each. */
+NX_INLINE __m256 nx_exp8(__m256 whole)
 {
+    __m256 x =
+        _mm256_min_ps(_mm256_max_ps(whole, _mm256_set1_ps(NX_EXP_LO)), _mm256_set1_ps(NX_EXP_HI));
     __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(NX_EXP_LOG2E)),
                                _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m256 r = _mm256_fmadd_ps(n, _mm256_set1_ps(-NX_EXP_LN2_HI), x);
@@ -124,12 +127,12 @@ NX_INLINE __m256 nx_exp8(__m256 x)
     __m256i hi = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(k, half), bias), 23);
     p = _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(lo)), _mm256_castsi256_ps(hi));
 
-    __m256 below = _mm256_cmp_ps(x, _mm256_set1_ps(NX_EXP_LO), _CMP_LT_OQ);
-    __m256 above = _mm256_cmp_ps(x, _mm256_set1_ps(NX_EXP_HI), _CMP_GT_OQ);
-    __m256 nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+    __m256 below = _mm256_cmp_ps(whole, _mm256_set1_ps(NX_EXP_LO), _CMP_LT_OQ);
+    __m256 above = _mm256_cmp_ps(whole, _mm256_set1_ps(NX_EXP_HI), _CMP_GT_OQ);
+    __m256 nan = _mm256_cmp_ps(whole, whole, _CMP_UNORD_Q);
     p = _mm256_andnot_ps(below, p);
     p = _mm256_blendv_ps(p, _mm256_castsi256_ps(_mm256_set1_epi32(0x7F800000)), above);
-    return _mm256_blendv_ps(p, x, nan);
+    return _mm256_blendv_ps(p, whole, nan);
 }
 
 #endif

@@ -40,11 +40,13 @@ static nx_tensor matrix(const void *data, nx_dtype dtype, int64_t K, int64_t N)
 }
 
 /* One weight matrix [N_MAX, K] at an odd address, activations [T_MAX, K], and what the reference
- * with one thread makes of all of it. */
+ * with one thread makes of all of it. Both end where their heap blocks end, so that a sanitizer
+ * sees a read past them. */
 typedef struct scene {
     nx_dtype dtype;
     int64_t  K;
-    rig_buf  w, x;
+    uint8_t *w_block, *w;
+    float   *x;
     float   *expected; /* [T_MAX, N_MAX] */
 } scene;
 
@@ -62,22 +64,25 @@ static scene scene_make(nx_dtype dtype, int64_t K)
     scene s = {.dtype = dtype, .K = K};
 
     rig_state = (uint64_t)dtype * 1000003 + (uint64_t)K;
-    s.w = rig_buf_make(nx_dtype_row_bytes(dtype, K) * N_MAX, 1 + K % 7);
-    s.x = rig_buf_make((size_t)K * T_MAX * sizeof(float), 0);
-    rig_weights(s.w.p, dtype, K * N_MAX);
-    rig_fill(s.x.p, K * T_MAX, 3.0f);
+    size_t skew = 1 + (size_t)K % 7;
+    s.w_block = nx_alloc(nx_dtype_row_bytes(dtype, K) * N_MAX + skew, 1);
+    s.x = nx_alloc((size_t)K * T_MAX, sizeof(float));
+    assert_true(s.w_block && s.x);
+    s.w = s.w_block + skew;
+    rig_weights(s.w, dtype, K * N_MAX);
+    rig_fill(s.x, K * T_MAX, 3.0f);
     s.expected = nx_calloc(N_MAX * T_MAX, sizeof(float));
     assert_non_null(s.expected);
-    nx_tensor w = matrix(s.w.p, dtype, K, N_MAX);
-    multiply(variants.b[0].be, s.expected, &w, s.x.p, T_MAX, false);
+    nx_tensor w = matrix(s.w, dtype, K, N_MAX);
+    multiply(variants.b[0].be, s.expected, &w, s.x, T_MAX, false);
     return s;
 }
 
 static void scene_free(scene *s)
 {
     nx_free(s->expected);
-    rig_buf_free(&s->w);
-    rig_buf_free(&s->x);
+    nx_free(s->w_block);
+    nx_free(s->x);
 }
 
 /* Lengths of rows: one block, odd counts of blocks, and across the panel's edge. */
@@ -125,9 +130,9 @@ static void check_against_double(const scene *s)
     assert_non_null(w);
     for (int64_t n = 0; n < 17; n++) {
         size_t row_bytes = nx_dtype_row_bytes(s->dtype, s->K);
-        nx_dtype_get(s->dtype)->decode(w, (uint8_t *)s->w.p + (size_t)n * row_bytes, s->K);
+        nx_dtype_get(s->dtype)->decode(w, s->w + (size_t)n * row_bytes, s->K);
         for (int32_t t = 0; t < 3; t++) {
-            const float *x = (float *)s->x.p + t * s->K;
+            const float *x = s->x + t * s->K;
             double       y = 0, got = s->expected[t * N_MAX + n];
             for (int64_t i = 0; i < s->K; i++) y += (double)w[i] * (double)x[i];
             if (!(fabs(got - y) <= error_bound(s, w, x)))
@@ -160,13 +165,13 @@ static void check_shape(const scene *s, int v, int32_t N, int32_t T, bool add)
 {
     char      what[128];
     rig_buf   out = rig_buf_make((size_t)N * (size_t)T * sizeof(float), 0);
-    nx_tensor w = matrix(s->w.p, s->dtype, s->K, N);
+    nx_tensor w = matrix(s->w, s->dtype, s->K, N);
     float    *y = out.p;
 
     snprintf(what, sizeof what, "%s K %d N %d T %d%s, %s", nx_dtype_get(s->dtype)->name, (int)s->K,
              N, T, add ? " add" : "", variants.name[v]);
     for (int64_t i = 0; add && i < (int64_t)N * T; i++) y[i] = (float)i * 0.37f;
-    multiply(variants.b[v].be, y, &w, s->x.p, T, add);
+    multiply(variants.b[v].be, y, &w, s->x, T, add);
     rig_buf_check(&out, what);
     for (int64_t t = 0; t < T; t++) {
         for (int64_t n = 0; n < N; n++) {
