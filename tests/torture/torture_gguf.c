@@ -316,18 +316,18 @@ static int64_t cut_everywhere(run *r, int64_t max)
     int64_t done = 0;
 
     for (int b = 0; b < r->n_bases; b++) {
-        const base *base = &r->bases[b];
+        const base *from = &r->bases[b];
         int64_t     share = (max - done) / (r->n_bases - b);
         size_t      step = CUT_STEP;
-        while ((int64_t)(base->need / step) + 1 > share && step < base->need) step += CUT_STEP;
-        for (size_t n = 0; n < base->need && r->n_failures < FAILURES_MAX && done < max;
+        while ((int64_t)(from->need / step) + 1 > share && step < from->need) step += CUT_STEP;
+        for (size_t n = 0; n < from->need && r->n_failures < FAILURES_MAX && done < max;
              n += step, done++) {
-            mutant m = {.n = n, .verdict = MUST_REFUSE, .p = (unsigned char *)base->data};
+            mutant m = {.n = n, .verdict = MUST_REFUSE, .p = (unsigned char *)from->data};
             char   where[128];
-            snprintf(where, sizeof where, "cut at %zu of %.60s", n, base->name);
+            snprintf(where, sizeof where, "cut at %zu of %.60s", n, from->name);
             if (n <= COPY_MAX) m.p = malloc(n ? n : 1);
             if (!m.p) exit(1);
-            if (n <= COPY_MAX && n) memcpy(m.p, base->data, n);
+            if (n <= COPY_MAX && n) memcpy(m.p, from->data, n);
             judge(r, &m, false, where);
             if (n <= COPY_MAX) free(m.p);
         }
