@@ -256,7 +256,8 @@ int nx_cmd_generate(int argc, char **argv)
         .command = "generate",
         .synopsis = "[-m MODEL] -p PROMPT [options]",
         .about = "Continue a text. The answer goes to stdout as it comes, figures to stderr.\n"
-                 "Ctrl-C ends it early, with exit code 130.",
+                 "Ctrl-C ends it early, with exit code 130 and, in JSON, the finish_reason\n"
+                 "\"cancelled\"; else that is \"stop\" or \"length\".",
         .examples = "  nexus generate -p 'Once upon a time'\n"
                     "  nexus generate -m model.gguf -p - --temp 0 -n 64 < question.txt\n"
                     "  nexus generate -p 'Once' --json --logprobs 5 --seed 42",

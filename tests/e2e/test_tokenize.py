@@ -71,6 +71,11 @@ class RoundTrip(Case):
         b = self.ok(nexus("tokenize", "-m", self.model, "-", stdin=b"Once upon")).out
         self.assertEqual(a, b)
 
+    def test_text_that_begins_with_a_dash(self):
+        a = self.ok(nexus("tokenize", "-m", self.model, "--no-special", "--", "-1 --help")).out
+        b = self.ok(nexus("tokenize", "-m", self.model, "--no-special", "-", stdin=b"-1 --help"))
+        self.assertEqual(a, b.out)
+
     def test_ids_as_arguments(self):
         ids = self.ok(nexus("tokenize", "-m", self.model, "--no-special", "Once upon")).out.split()
         for args in (ids, [b",".join(ids)]):
