@@ -29,8 +29,7 @@ static size_t good_prefix(const unsigned char *s, size_t len, size_t *want)
 
     if (n == 0) return 0;
     for (size_t i = 1; i < n; i++) {
-        if (i == len) return i;
-        if (s[i] < lo || s[i] > hi) return 0;
+        if (i == len || s[i] < lo || s[i] > hi) return i;
         lo = 0x80;
         hi = 0xBF;
     }
@@ -74,6 +73,13 @@ bool nx_utf8_valid(const char *s, size_t len, size_t *bad_at)
         }
     }
     return true;
+}
+
+size_t nx_utf8_bad_length(const char *s, size_t len)
+{
+    size_t want, n = good_prefix((const unsigned char *)s, len, &want);
+
+    return n ? n : 1;
 }
 
 size_t nx_utf8_partial_tail(const char *s, size_t len)

@@ -18,6 +18,11 @@ size_t nx_utf8_encode(char *out, uint32_t cp);
 /* True when all of s is valid; else *bad_at (may be NULL) is the offset of the first bad byte. */
 bool nx_utf8_valid(const char *s, size_t len, size_t *bad_at);
 
+/* How many bytes one U+FFFD stands for where s[0..len), len >= 1, doesn't begin with a character:
+ * the longest correct beginning of one, at least 1. So Unicode recommends ("substitution of maximal
+ * subparts", chapter 3.9), and so Python, Rust and browsers do. */
+size_t nx_utf8_bad_length(const char *s, size_t len);
+
 /* How many bytes at the end of s are the beginning of a character that more bytes could complete:
  * 0 to 3. What stands before them can be shown to a person now. */
 size_t nx_utf8_partial_tail(const char *s, size_t len);

@@ -56,15 +56,16 @@ nx_status nx_vocab_decode(const nx_vocab *v, nx_buf *out, const int32_t *ids, si
 
 /* ---- Streaming -------------------------------------------------------------------------------- */
 
-/* Append bytes as UTF-8, each that can't belong to a character as U+FFFD. */
+/* Append bytes as UTF-8, with U+FFFD for what can't belong to a character. */
 static nx_status add_clean(nx_buf *out, const char *p, size_t len, nx_error *err)
 {
     nx_status st = NX_OK;
 
-    for (size_t bad; !st && len; p += bad + 1, len -= bad + 1) {
+    for (size_t bad; !st && len; p += bad, len -= bad) {
         if (nx_utf8_valid(p, len, &bad)) return nx_buf_add(out, p, len, err);
         st = nx_buf_add(out, p, bad, err);
         if (!st) st = nx_buf_add(out, REPLACEMENT, 3, err);
+        bad += nx_utf8_bad_length(p + bad, len - bad);
     }
     return st;
 }

@@ -124,6 +124,23 @@ static void malformed_sequences(void **state)
     }
 }
 
+/* The lengths that Python's bytes.decode("utf-8", "replace") gives one U+FFFD. */
+static void bad_lengths(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t      n;
+    } cases[] = {
+        {"\x80\x80", 1},      {"\xFF\x80", 1},         {"\xC0\xAF", 1},     {"\xE2\x82", 2},
+        {"\xE2\x82(", 2},     {"\xE0\x80\xAF", 1},     {"\xED\xA0\x80", 1}, {"\xF0\x9F\x90", 3},
+        {"\xF0\x9F\x90x", 3}, {"\xF0\x9F\xE2\x82", 2}, {"\xF4\x90\x80", 1}, {"\xC3\xC3", 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(nx_utf8_bad_length(cases[i].bytes, strlen(cases[i].bytes)), cases[i].n);
+}
+
 static void tails(void **state)
 {
     (void)state;
@@ -149,6 +166,7 @@ int main(void)
         cmocka_unit_test(every_code_point),
         cmocka_unit_test(every_triple),
         cmocka_unit_test(malformed_sequences),
+        cmocka_unit_test(bad_lengths),
         cmocka_unit_test(tails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
