@@ -218,8 +218,10 @@ static int take(walk *w, const nx_opt *o, const char *shown, const char *attache
         if (w->at >= w->argc) return nx_cli_misuse(command, "%s needs %s", shown, o->arg);
         attached = w->argv[w->at++];
     }
-    if (set_value(o, attached, &err) == NX_OK) return NX_CLI_GO;
-    return nx_cli_misuse(command, "%s: %s", shown, err.text);
+    if (set_value(o, attached, &err)) return nx_cli_misuse(command, "%s: %s", shown, err.text);
+    /* At once: a mistake further on is to be told in the form that was asked for. */
+    if (o->out == &log_words.format || o->out == &log_words.level) setup_log();
+    return NX_CLI_GO;
 }
 
 static int take_long(walk *w, const char *word)
@@ -315,7 +317,6 @@ static int parse(const nx_usage *u, nx_args *args, int argc, char **argv, bool l
     setup_log();
     if (code == NX_CLI_GO) code = read_environment(u, u->options);
     if (code == NX_CLI_GO) code = walk_words(&w, args, leading);
-    setup_log();
     return code;
 }
 

@@ -154,5 +154,5 @@ const char *nx_opt_nearest(const char *typed, const char *const *words)
         }
     }
     /* A third of the letters wrong is a slip; more is another word. */
-    return best && best_d <= 1 + (int)strlen(best) / 3 ? best : NULL;
+    return best && best_d <= ((int)strlen(best) + 2) / 3 ? best : NULL;
 }

@@ -87,6 +87,7 @@ class Mistakes(Case):
 
     def test_log_format_json(self):
         for args, env in ((["--log-format", "json", "nope"], {}),
+                          (["generate", "--log-format", "json", "--temp", "nope"], {}),
                           (["nope"], {"NEXUS_LOG_FORMAT": "json"})):
             done = nexus(*args, env=env)
             self.assertEqual(done.rc, 2)

@@ -162,6 +162,7 @@ static void test_nearest(void **state)
     assert_string_equal(nx_opt_nearest("repeat", words), "repeat-penalty");
     assert_null(nx_opt_nearest("colour", words));
     assert_null(nx_opt_nearest("", words));
+    assert_null(nx_opt_nearest("bogus", (const char *const[]){"logits", "info", NULL}));
 }
 
 static void test_ids(void **state)
