@@ -5,7 +5,7 @@
 #include "backend/cpu/walk_avx2.h"
 
 /* From this many tokens on, spreading weights into a panel costs less than it saves. */
-#define PACK_MIN 7
+#define PACK_MIN 6
 
 /* One kernel per type, so that a slot carries its type. */
 #define PLAIN(NAME)                                                                                \
@@ -18,7 +18,7 @@
         nx_plain_avx2(NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add);                    \
     }
 
-#define QUANTISED(NAME)                                                                            \
+#define QUANTISED(NAME, gemm)                                                                      \
     static void matmul_##NAME(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,         \
                               int32_t n_rows, const nx_act *a, bool add, void *scratch,            \
                               const uint8_t *next)                                                 \
@@ -26,24 +26,24 @@
         if (a->T < PACK_MIN)                                                                       \
             nx_gemv_avx2(NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add, next);           \
         else                                                                                       \
-            nx_gemm_avx2(NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add, scratch);        \
+            gemm(NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add, scratch);                \
     }
 
 PLAIN(F32)
 PLAIN(F16)
 PLAIN(BF16)
-QUANTISED(Q4_0)
-QUANTISED(Q4_1)
-QUANTISED(Q5_0)
-QUANTISED(Q5_1)
-QUANTISED(Q8_0)
-QUANTISED(IQ4_NL)
-QUANTISED(Q2_K)
-QUANTISED(Q3_K)
-QUANTISED(Q4_K)
-QUANTISED(Q5_K)
-QUANTISED(Q6_K)
-QUANTISED(IQ4_XS)
+QUANTISED(Q4_0, nx_gemm8_avx2)
+QUANTISED(Q4_1, nx_gemm8_avx2)
+QUANTISED(Q5_0, nx_gemm8_avx2)
+QUANTISED(Q5_1, nx_gemm8_avx2)
+QUANTISED(Q8_0, nx_gemm_avx2)
+QUANTISED(IQ4_NL, nx_gemm_avx2)
+QUANTISED(Q2_K, nx_gemm8_avx2)
+QUANTISED(Q3_K, nx_gemm8_avx2)
+QUANTISED(Q4_K, nx_gemm8_avx2)
+QUANTISED(Q5_K, nx_gemm8_avx2)
+QUANTISED(Q6_K, nx_gemm8_avx2)
+QUANTISED(IQ4_XS, nx_gemm_avx2)
 
 void nx_kernels_add_avx2(nx_kernels *k)
 {
@@ -51,7 +51,9 @@ void nx_kernels_add_avx2(nx_kernels *k)
     k->quantize_q8 = nx_quantize_q8_avx2;
     k->quantize_q8k = nx_quantize_q8k_avx2;
     k->pack_min = PACK_MIN;
-    for (int i = 0; i < NX_DTYPE_COUNT; i++) k->pack[i] = nx_gemm_pack_avx2;
+    for (int i = 0; i < NX_DTYPE_COUNT; i++) k->pack[i] = nx_gemm8_pack_avx2;
+    k->pack[NX_DTYPE_Q8_0] = k->pack[NX_DTYPE_IQ4_NL] = nx_gemm_pack_avx2;
+    k->pack[NX_DTYPE_IQ4_XS] = nx_gemm_pack_avx2;
 #define X(NAME, text, type, len, gguf_id) k->matmul[NX_DTYPE_##NAME] = matmul_##NAME;
     NX_DTYPE_TABLE(X)
 #undef X

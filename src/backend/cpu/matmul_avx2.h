@@ -8,7 +8,11 @@
 void nx_gemv_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
                   int32_t n_rows, const nx_act *a, bool add, const uint8_t *next);
 
-/* Many tokens: weights are spread into a panel first, and multiplied with a->tiles. */
+/* Many tokens: weights are spread into a panel first, and multiplied with a->tiles. gemm8 takes the
+ * types whose codes are unsigned, gemm those of signed levels: q8_0, iq4_nl, iq4_xs. */
+void nx_gemm8_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
+                   int32_t n_rows, const nx_act *a, bool add, void *scratch);
+void nx_gemm8_pack_avx2(const nx_act *a, int32_t tile);
 void nx_gemm_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
                   int32_t n_rows, const nx_act *a, bool add, void *scratch);
 void nx_gemm_pack_avx2(const nx_act *a, int32_t tile);
