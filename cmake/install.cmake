@@ -20,3 +20,10 @@ install(CODE "
   configure_file(\"${CMAKE_SOURCE_DIR}/cmake/nexus.pc.in\" \"${CMAKE_BINARY_DIR}/nexus.pc\" @ONLY)
 ")
 install(FILES ${CMAKE_BINARY_DIR}/nexus.pc DESTINATION ${NX_LIBDIR}/pkgconfig)
+
+# Programs find a new library in /usr/local/lib only after ldconfig; not for a staged install.
+install(CODE "
+  if(\"\$ENV{DESTDIR}\" STREQUAL \"\")
+    execute_process(COMMAND ldconfig ERROR_QUIET)
+  endif()
+")
