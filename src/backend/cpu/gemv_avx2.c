@@ -3,6 +3,10 @@
  * Idea:   eight rows at a time. Each row's 32 numbers become eight int32 partial sums; a tree of
  *         additions turns eight such vectors into one whose lane r is row r's exact integer sum.
  *         Then one fused step per block, eight rows wide: the reference's steps, bit for bit.
+ *         Blocks of 32 are light work, so there the order of reading counts: each row is walked
+ *         alone, eight of its blocks at a time, and what they give is kept as columns until eight
+ *         rows can be added side by side. Eight rows abreast read 26 GB/s where this reads 31 (of
+ *         34): the processor doesn't run ahead of eight streams.
  * Thread: any; each call writes its own outputs.
  */
 #include "backend/cpu/levels_avx2.h"
@@ -24,9 +28,86 @@ NX_INLINE void prefetch_lines(prefetch *p, size_t bytes)
     p->left -= n;
 }
 
+#define SEGMENT     512  /* blocks of 32 kept as columns: rows of 16384 numbers in one go */
+#define AHEAD_BYTES 2048 /* a line is asked for this far before its use; half and twice is slower */
+
+/* isum[r]: exact integer sums of len blocks of row r from b0 on; d[r] their factors, m[r] their
+ * minima. len is a multiple of eight. */
+NX_INLINE void fill_columns(float isum[8][SEGMENT], float d[8][SEGMENT], float m[8][SEGMENT],
+                            nx_dtype dtype, const uint8_t *const rows[8], const nx_act *a,
+                            int64_t first, int64_t b0, int64_t len)
+{
+    const size_t   block_bytes = nx_block_bytes(dtype);
+    const int8_t  *q = a->q + (first + b0) * 32;
+    const float   *d_act = a->d + first + b0;
+    const int32_t *sums = a->sum32 + first + b0;
+    const __m256i  ones = _mm256_set1_epi16(1);
+    const int      offset = nx_raw_offset(dtype);
+
+    for (int r = 0; r < 8; r++) {
+        for (int64_t j = 0; j < len; j += 8) {
+            const uint8_t *w = rows[r] + (size_t)(b0 + j) * block_bytes;
+            const uint8_t *at[8];
+            __m256i        v[8];
+
+            for (size_t i = 0; i < 8 * block_bytes; i += 64)
+                _mm_prefetch((const char *)w + AHEAD_BYTES + i, _MM_HINT_T0);
+            for (int k = 0; k < 8; k++) {
+                __m256i codes = _mm256_loadu_si256((const void *)(q + (j + k) * 32));
+                at[k] = w + (size_t)k * block_bytes;
+                v[k] = _mm256_madd_epi16(nx_pair_dot(nx_raw(at[k], dtype, 0), codes, dtype), ones);
+            }
+            __m256i sum = nx_sum_rows(v);
+            if (offset)
+                sum = _mm256_sub_epi32(
+                    sum, _mm256_slli_epi32(_mm256_loadu_si256((const void *)(sums + j)),
+                                           __builtin_ctz((unsigned)offset)));
+            _mm256_storeu_ps(isum[r] + j, _mm256_cvtepi32_ps(sum));
+            _mm256_storeu_ps(d[r] + j, _mm256_mul_ps(nx_load_halves(at, nx_offset_d(dtype)),
+                                                     _mm256_loadu_ps(d_act + j)));
+            if (nx_has_min(dtype))
+                _mm256_storeu_ps(m[r] + j, nx_load_halves(at, nx_offset_min(dtype)));
+        }
+    }
+}
+
+/* v[k] becomes column j + k of eight rows. */
+NX_INLINE void load_columns(__m256i v[8], float (*from)[SEGMENT], int64_t j)
+{
+    for (int r = 0; r < 8; r++) v[r] = _mm256_loadu_si256((const void *)(from[r] + j));
+    nx_transpose8(v);
+}
+
+/* Eight rows, blocks of 32, one token: all blocks but the last n % 8. */
+NX_INLINE __m256 rows_q8_by_row(nx_dtype dtype, const uint8_t *const rows[8], const nx_act *a,
+                                int32_t t)
+{
+    const int64_t n = a->K / 32, n_whole = n / 8 * 8;
+    const float  *s = a->s + t * n;
+    __m256        acc = _mm256_setzero_ps();
+    float         isum[8][SEGMENT], d[8][SEGMENT], m[8][SEGMENT];
+
+    for (int64_t b0 = 0; b0 < n_whole; b0 += SEGMENT) {
+        int64_t len = n_whole - b0 < SEGMENT ? n_whole - b0 : SEGMENT;
+        fill_columns(isum, d, m, dtype, rows, a, t * n, b0, len);
+        for (int64_t j = 0; j < len; j += 8) {
+            __m256i i8[8], d8[8], m8[8];
+            load_columns(i8, isum, j);
+            load_columns(d8, d, j);
+            if (nx_has_min(dtype)) load_columns(m8, m, j);
+            for (int k = 0; k < 8; k++) {
+                acc = _mm256_fmadd_ps(_mm256_castsi256_ps(d8[k]), _mm256_castsi256_ps(i8[k]), acc);
+                if (nx_has_min(dtype))
+                    acc = _mm256_fmadd_ps(_mm256_castsi256_ps(m8[k]), _mm256_set1_ps(s[b0 + j + k]),
+                                          acc);
+            }
+        }
+    }
+    return acc;
+}
+
 /* Eight rows, blocks of 32, one token. */
-NX_INLINE __m256 rows_q8(nx_dtype dtype, const uint8_t *const rows[8], const nx_act *a, int32_t t,
-                         prefetch *pf)
+NX_INLINE __m256 rows_q8(nx_dtype dtype, const uint8_t *const rows[8], const nx_act *a, int32_t t)
 {
     const size_t   block_bytes = nx_block_bytes(dtype);
     const int64_t  n = a->K / 32;
@@ -35,14 +116,13 @@ NX_INLINE __m256 rows_q8(nx_dtype dtype, const uint8_t *const rows[8], const nx_
     const int32_t *sums = a->sum32 + t * n;
     const __m256i  ones = _mm256_set1_epi16(1);
     const int      offset = nx_raw_offset(dtype);
-    __m256         acc = _mm256_setzero_ps();
+    __m256         acc = rows_q8_by_row(dtype, rows, a, t);
     __m256i        v[8];
 
-    for (int64_t b = 0; b < n; b++) {
+    for (int64_t b = n / 8 * 8; b < n; b++) {
         const size_t  at = (size_t)b * block_bytes;
         const __m256i codes = _mm256_loadu_si256((const void *)(q + b * 32));
 
-        prefetch_lines(pf, 8 * block_bytes);
         for (int r = 0; r < 8; r++)
             v[r] =
                 _mm256_madd_epi16(nx_pair_dot(nx_raw(rows[r] + at, dtype, 0), codes, dtype), ones);
@@ -140,7 +220,7 @@ NX_INLINE void gemv(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, s
         for (int r = 0; r < 8; r++) /* the last row stands in for missing ones */
             rows[r] = w + (size_t)(r0 + (r < n ? r : n - 1)) * row_bytes;
         for (int32_t t = 0; t < a->T; t++) {
-            __m256 y = nx_block_is_32(dtype) ? rows_q8(dtype, rows, a, t, &pf)
+            __m256 y = nx_block_is_32(dtype) ? rows_q8(dtype, rows, a, t)
                                              : rows_q8k(dtype, rows, a, t, &pf);
             put_rows(out + t * ldo + r0, y, n, add);
         }
