@@ -94,6 +94,15 @@ static nx_status read_chunk(job *j, int32_t *chunk, nx_error *err)
     return st;
 }
 
+/* NaN would go through all later sums, and come out as a figure. */
+static nx_status check_mean(const job *j, nx_error *err)
+{
+    if (isfinite(mean(&j->tally))) return NX_OK;
+    return nx_fail(err, NX_EINTERNAL,
+                   "%s: chunk %lld: the model's probabilities are no numbers. Damaged weights?",
+                   nx_checkpoint_path(j->llm->cp), (long long)j->chunk);
+}
+
 static nx_status read_chunks(job *j, nx_error *err)
 {
     nx_status st = NX_OK;
@@ -103,6 +112,7 @@ static nx_status read_chunks(job *j, nx_error *err)
     nx_progress_begin(&j->progress, "reading", "tokens");
     for (j->chunk = 0; j->chunk < j->n_chunks && !st; j->chunk++) {
         st = read_chunk(j, j->ids.ids + j->chunk * j->m.ctx, err);
+        if (!st) st = check_mean(j, err);
         if (st) break;
         snprintf(j->label, sizeof j->label, "perplexity %.4f", exp(mean(&j->tally)));
         j->progress.label = j->label;

@@ -1,6 +1,7 @@
 /* sampler.c - the steps from logits to a token, in the order that sampler.h fixes. */
 #include "engine/sampler.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -151,8 +152,11 @@ static nx_status gather(nx_sampler *s, nx_error *err)
     nx_candidates *set = &s->set;
 
     set->n = set->n_sorted = 0;
-    for (int32_t id = 0; id < s->n_vocab; id++)
-        if (s->logits[id] > -INFINITY) set->c[set->n++] = (nx_candidate){id, s->logits[id]};
+    for (int32_t id = 0; id < s->n_vocab; id++) {
+        float x = s->logits[id];
+        /* +inf (overflow: damaged weights, a penalty near 0) has no difference to itself. */
+        if (x > -INFINITY) set->c[set->n++] = (nx_candidate){id, x < FLT_MAX ? x : FLT_MAX};
+    }
     if (set->n > 0) return NX_OK;
     return nx_fail(err, NX_EINTERNAL,
                    "the model gave no usable logit (all NaN or forbidden). Damaged weights?");

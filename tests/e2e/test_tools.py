@@ -4,6 +4,7 @@ import array
 import json
 import math
 import os
+import struct
 import subprocess
 import unittest
 
@@ -233,6 +234,14 @@ class Perplexity(Tools):
         self.refused(nexus("perplexity", "-m", path, text), 1, "163 tokens", "512")
         self.refused(nexus("perplexity", "-m", path, text + "x"), 1, "no such file")
         self.refused(nexus("perplexity", "-m", path, "--ctx", "2000", text), 1, "2000", "1024")
+
+    def test_damaged_weights(self):
+        with open(self.tiny(), "rb") as f:
+            image = f.read()
+        self.assertEqual(image[-4:], struct.pack("<f", 1))  # the last norm's last weight
+        path = self.file("nan.gguf", image[:-4] + struct.pack("<f", math.nan))
+        self.refused(nexus("perplexity", "-m", path, "--ctx", "32", self.file("text", self.text)),
+                     1, "chunk 0", "Damaged weights?")
 
 
 class Bench(Tools):

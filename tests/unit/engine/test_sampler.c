@@ -190,6 +190,27 @@ static void test_nan_logits_are_never_chosen(void **state)
     nx_sampler_destroy(s);
 }
 
+/* Likelier than all others, and a number to reckon with: inf - inf would be none. */
+static void test_infinite_logits_are_the_likeliest(void **state)
+{
+    nx_sampler_options opt;
+    float              bad[V];
+    int32_t            id;
+    nx_error           err;
+
+    (void)state;
+    nx_sampler_options_default(&opt);
+    opt.typical_p = 0.9f;
+    nx_sampler *s = sampler(&opt);
+    for (int i = 0; i < V; i++) bad[i] = (float)i;
+    bad[17] = INFINITY;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(nx_sampler_next(s, &id, bad, NULL, 0, &err), NX_OK);
+        assert_int_equal(id, 17);
+    }
+    nx_sampler_destroy(s);
+}
+
 static void test_options_out_of_range_are_named(void **state)
 {
     const struct {
@@ -270,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_same_seed_same_text),
         cmocka_unit_test(test_cuts_hold_for_the_draw),
         cmocka_unit_test(test_nan_logits_are_never_chosen),
+        cmocka_unit_test(test_infinite_logits_are_the_likeliest),
         cmocka_unit_test(test_options_out_of_range_are_named),
         cmocka_unit_test(test_create_reports_lack_of_memory),
         cmocka_unit_test(test_logprobs_are_a_log_softmax),
