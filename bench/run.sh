@@ -8,6 +8,7 @@
 #   BENCH_MODELS   SHAPE:TYPE of random models, or paths of files; "shipped" is the one that ships
 #   BENCH_ARGS     what every run gets: "-p 512 -n 128 -r 5"
 #   BENCH_OUT      folder of the results; default bench/results
+#   BENCH_WRAP     a command before each run, where the machine can't be quiet: "chrt -f 1"
 #
 # Writes MACHINE.csv (every column of `nexus bench --csv`, with date and commit before) and
 # MACHINE.md (the same to read), then the startup figures of startup.py where python3 is there.
@@ -19,6 +20,7 @@ nexus=${1:-$root/build/release/nexus}
 out=${BENCH_OUT:-$root/bench/results}
 models=${BENCH_MODELS:-shipped 1b:q8_0 1b:q4_0 1b:q4_k 1b:q6_k 1b:f16}
 args=${BENCH_ARGS:--p 512 -n 128 -r 5}
+wrap=${BENCH_WRAP:-}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
@@ -39,14 +41,14 @@ for model in $models; do
         # Its context is 4096 and a prompt of 512 fits.
         [ -f "$root/models/nexus-mini.gguf" ] || { echo "bench: no shipped model" >&2; continue; }
         # shellcheck disable=SC2086  # args are words
-        "$nexus" bench $args --csv > "$scratch/one.csv"
+        $wrap "$nexus" bench $args --csv > "$scratch/one.csv"
         sed -i "s|^\"[^\"]*/nexus-mini.gguf\"|\"nexus-mini.gguf\"|" "$scratch/one.csv" ;;
     *:*)
         # shellcheck disable=SC2086
-        "$nexus" bench --synthetic "$model" $args --csv > "$scratch/one.csv" ;;
+        $wrap "$nexus" bench --synthetic "$model" $args --csv > "$scratch/one.csv" ;;
     *)
         # shellcheck disable=SC2086
-        "$nexus" bench -m "$model" $args --csv > "$scratch/one.csv" ;;
+        $wrap "$nexus" bench -m "$model" $args --csv > "$scratch/one.csv" ;;
     esac
     [ -s "$scratch/all.csv" ] ||
         sed -n '1s/^/date,commit,/p' "$scratch/one.csv" > "$scratch/all.csv"
@@ -83,7 +85,8 @@ table() {
 
 if command -v python3 > /dev/null; then
     echo "bench: startup" >&2
-    python3 "$root/bench/startup.py" "$nexus" >> "$scratch/all.md" || startup_failed=1
+    # shellcheck disable=SC2086
+    $wrap python3 "$root/bench/startup.py" "$nexus" >> "$scratch/all.md" || startup_failed=1
 fi
 mv "$scratch/all.csv" "$out/$machine.csv"
 mv "$scratch/all.md" "$out/$machine.md"
