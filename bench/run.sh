@@ -79,6 +79,7 @@ table() {
     echo
     echo "Made by \`make bench\` (bench/run.sh). Synthetic models are random weights of a real shape;"
     echo "GB/s is what decoding reads, the ceiling a plain read sweep in the same run."
+    [ -z "$wrap" ] || echo "Every run stood under \`$wrap\`, since other programs ran too."
     echo
     table "$scratch/all.csv"
 } > "$scratch/all.md"
