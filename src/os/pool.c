@@ -1,9 +1,15 @@
 /* pool.c - workers that wait by spinning briefly, then by sleeping.
  *
  * Idea:      a decode step runs hundreds of small jobs back to back, so a worker spins for some
- *            microseconds before it sleeps on a condition; a sleeping worker costs nothing.
- * Invariant: `epoch` counts jobs. A worker runs job e exactly once, when it sees epoch == e, and
- *            then decrements `pending`. The caller starts job e + 1 only at pending == 0.
+ *            microseconds before it sleeps on a condition; a sleeping worker costs nothing. The
+ *            caller doesn't wait for a worker that hasn't begun: on a busy machine it may not get
+ *            a processor for milliseconds, while its range takes microseconds. Who runs a range
+ *            changes nothing in the result: the ranges, and the scratch that goes with them, don't
+ *            depend on it.
+ * Invariant: `epoch` counts jobs. Each range of job e is run by whoever raises its worker's
+ *            `claimed` from e - 1 to e, and who then decrements `pending`. The caller starts job
+ *            e + 1 only at pending == 0, when all of job e are claimed and done: so a worker that
+ *            comes late finds nothing to claim, and looks at no field of a job that it hasn't.
  */
 #include "os/pool.h"
 
@@ -20,9 +26,10 @@
 #define SPINS_BEFORE_YIELD 2000
 
 typedef struct worker {
-    nx_pool  *pool;
-    pthread_t thread;
-    int       idx;
+    nx_pool         *pool;
+    pthread_t        thread;
+    int              idx;
+    _Atomic uint32_t claimed; /* the last job of which range idx was taken by someone */
 } worker;
 
 struct nx_pool {
@@ -59,20 +66,41 @@ static void run_range(nx_pool *p, int thread)
     if (begin < end) p->fn(p->ctx, thread, begin, end);
 }
 
-/* Wait until epoch differs from seen. Returns false when the pool stops. */
-static bool wait_for_job(nx_pool *p, uint32_t seen)
+/* Take range w->idx of job e. False: somebody has it. */
+static bool claim(worker *w, uint32_t e)
+{
+    uint32_t before = e - 1;
+
+    return atomic_compare_exchange_strong_explicit(&w->claimed, &before, e, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+static void run_claimed(worker *w, uint32_t e)
+{
+    if (!claim(w, e)) return;
+    run_range(w->pool, w->idx);
+    atomic_fetch_sub_explicit(&w->pool->pending, 1, memory_order_release);
+}
+
+/* Wait until epoch differs from *seen, and say what it is. Returns false when the pool stops. */
+static bool wait_for_job(nx_pool *p, uint32_t *seen)
 {
     int64_t deadline = nx_clock_ns() + SPIN_NS;
 
     for (int i = 0;; i++) {
-        if (atomic_load_explicit(&p->epoch, memory_order_acquire) != seen) return true;
+        uint32_t now = atomic_load_explicit(&p->epoch, memory_order_acquire);
+        if (now != *seen) {
+            *seen = now;
+            return true;
+        }
         cpu_relax();
         if ((i & 63) == 63 && nx_clock_ns() > deadline) break;
     }
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->n_asleep, 1);
-    while (!p->stop && atomic_load(&p->epoch) == seen) pthread_cond_wait(&p->wake, &p->lock);
+    while (!p->stop && atomic_load(&p->epoch) == *seen) pthread_cond_wait(&p->wake, &p->lock);
     atomic_fetch_sub(&p->n_asleep, 1);
+    *seen = atomic_load(&p->epoch);
     bool go = !p->stop;
     pthread_mutex_unlock(&p->lock);
     return go;
@@ -83,10 +111,7 @@ static void *worker_main(void *arg)
     worker  *w = arg;
     nx_pool *p = w->pool;
 
-    for (uint32_t seen = 0; wait_for_job(p, seen); seen++) {
-        run_range(p, w->idx);
-        atomic_fetch_sub_explicit(&p->pending, 1, memory_order_release);
-    }
+    for (uint32_t seen = 0; wait_for_job(p, &seen);) run_claimed(w, seen);
     return NULL;
 }
 
@@ -99,7 +124,8 @@ static nx_status start_workers(nx_pool *p, nx_error *err)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (int i = 0; i < p->n_threads - 1 && !failed; i++) {
-        p->workers[i] = (worker){.pool = p, .idx = i + 1};
+        p->workers[i].pool = p;
+        p->workers[i].idx = i + 1;
         failed = pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]);
         if (!failed) p->n_started++;
     }
@@ -148,10 +174,12 @@ int nx_pool_threads(const nx_pool *p)
     return p->n_threads;
 }
 
-/* The others finish at about the same time, so spin; but where threads outnumber free processors,
- * spinning on would hold up the very worker that is waited for. */
-static void wait_for_workers(nx_pool *p)
+/* Run what nobody has begun, and wait for the rest. Those that have begun finish at about the same
+ * time, so spin; but where threads outnumber free processors, spinning on would hold up the very
+ * worker that is waited for. */
+static void finish_job(nx_pool *p, uint32_t e)
 {
+    for (int i = 0; i < p->n_threads - 1; i++) run_claimed(&p->workers[i], e);
     for (int i = 0; atomic_load_explicit(&p->pending, memory_order_acquire) > 0; i++) {
         if (i < SPINS_BEFORE_YIELD)
             cpu_relax();
@@ -172,12 +200,12 @@ void nx_pool_run(nx_pool *p, int64_t n, int64_t grain, nx_pool_fn fn, void *ctx)
         return;
     }
     atomic_store_explicit(&p->pending, p->n_threads - 1, memory_order_relaxed);
-    atomic_fetch_add(&p->epoch, 1);
+    const uint32_t e = atomic_fetch_add(&p->epoch, 1) + 1;
     if (atomic_load(&p->n_asleep) > 0) {
         pthread_mutex_lock(&p->lock);
         pthread_cond_broadcast(&p->wake);
         pthread_mutex_unlock(&p->lock);
     }
     run_range(p, 0);
-    wait_for_workers(p);
+    finish_job(p, e);
 }
