@@ -179,7 +179,9 @@ typedef struct nx_generate_result {
 } nx_generate_result;
 
 /* Continue the session with prompt (UTF-8, special tokens as in nx_tokenize; BOS only at the
- * session's beginning) and stream the answer to on_text. opt, result and err may be NULL. */
+ * session's beginning) and stream the answer to on_text. opt, result and err may be NULL.
+ * What was said stays in the session, but for the token that ended the answer (its last, or the
+ * model's own end): nothing needed its logits, so it wasn't fed. */
 NX_API nx_status nx_session_generate(nx_session *session, const char *prompt,
                                      const nx_generate_options *opt, nx_text_fn on_text, void *ctx,
                                      nx_generate_result *result, nx_error *err);

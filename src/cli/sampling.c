@@ -3,11 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/alloc.h"
 #include "cli/cli.h"
-#include "os/clock.h"
+#include "os/random.h"
 
 void nx_sampling_default(nx_sampling *s)
 {
@@ -20,16 +19,6 @@ void nx_sampling_free(nx_sampling *s)
 {
     nx_texts_free(&s->stop);
     nx_texts_free(&s->bias);
-}
-
-/* Short enough to be typed again, and never 0. */
-static uint64_t random_seed(void)
-{
-    uint32_t seed = 0;
-
-    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
-        seed = (uint32_t)nx_clock_unix_ms();
-    return seed ? seed : 1;
 }
 
 /* "403=-2.5" */
@@ -75,7 +64,7 @@ nx_status nx_sampling_open(nx_sampler **out, nx_sampling *s, int32_t n_vocab, nx
     if (!bias) return nx_fail(err, NX_ENOMEM, "logit biases");
     for (size_t i = 0; i < s->bias.n && !st; i++)
         st = parse_bias(&bias[i], s->bias.v[i].p, n_vocab, err);
-    if (s->opt.seed == 0) s->opt.seed = random_seed();
+    if (s->opt.seed == 0) s->opt.seed = nx_random_seed();
     s->opt.bias = bias;
     s->opt.n_bias = s->bias.n;
     if (!st) st = nx_sampler_create(out, &s->opt, n_vocab, err); /* copies the biases */
