@@ -52,12 +52,11 @@ typedef struct nx_act {
 } nx_act;
 
 /* out[t * ldo + r] = w row r . row t of a   (added to out when `add`), r < n_rows, t < a->T.
- *   w         n_rows (1..NX_PANEL_ROWS) rows, row_bytes apart
- *   scratch   NX_PANEL_SCRATCH bytes of this thread, 64-byte aligned
- *   next      the bytes that this thread reads next, for prefetching: a hint, may be NULL */
+ *   w         n_rows rows, row_bytes apart: a thread's whole share of the matrix when a->T is below
+ *             pack_min, else a panel of 1..NX_PANEL_ROWS
+ *   scratch   NX_PANEL_SCRATCH bytes of this thread, 64-byte aligned */
 typedef void (*nx_matmul_fn)(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
-                             int32_t n_rows, const nx_act *a, bool add, void *scratch,
-                             const uint8_t *next);
+                             int64_t n_rows, const nx_act *a, bool add, void *scratch);
 
 typedef struct nx_kernels {
     const char *name; /* of the backend: "cpu-ref" */

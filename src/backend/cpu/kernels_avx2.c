@@ -10,23 +10,20 @@
 /* One kernel per type, so that a slot carries its type. */
 #define PLAIN(NAME)                                                                                \
     static void matmul_##NAME(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,         \
-                              int32_t n_rows, const nx_act *a, bool add, void *scratch,            \
-                              const uint8_t *next)                                                 \
+                              int64_t n_rows, const nx_act *a, bool add, void *scratch)            \
     {                                                                                              \
         (void)scratch;                                                                             \
-        (void)next;                                                                                \
         nx_plain_avx2(NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add);                    \
     }
 
 #define QUANTISED(NAME, gemm)                                                                      \
     static void matmul_##NAME(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,         \
-                              int32_t n_rows, const nx_act *a, bool add, void *scratch,            \
-                              const uint8_t *next)                                                 \
+                              int64_t n_rows, const nx_act *a, bool add, void *scratch)            \
     {                                                                                              \
         if (a->T < PACK_MIN)                                                                       \
-            nx_gemv_avx2(NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add, next);           \
+            nx_gemv_avx2(NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add);                 \
         else                                                                                       \
-            gemm(NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add, scratch);                \
+            gemm(NX_DTYPE_##NAME, out, ldo, w, row_bytes, (int32_t)n_rows, a, add, scratch);       \
     }
 
 PLAIN(F32)

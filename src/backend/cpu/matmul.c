@@ -3,7 +3,8 @@
  * Owns:     the split of the work. Refuses: arithmetic, which lives in kernels.
  * Thread:   the backend's caller; inside, the pool's workers.
  * Idea:     tokens go in slices of NX_PANEL_TOKENS so that their codes stay in the second cache
- *           while every panel of weights is read once per slice. The matrices of a group whose
+ *           while every panel of weights is read once per slice; for few tokens a thread's whole
+ *           share of a matrix goes to one call, which walks it as memory likes best. The matrices of a group whose
  *           kernels eat the same codes form one list of panels, so that a group costs two
  *           barriers, not two per matrix. Weights are read where they lie; nothing is repacked.
  */
@@ -48,39 +49,35 @@ static void quantize_tiles(void *ctx, int thread, int64_t begin, int64_t end)
     }
 }
 
-/* The first byte of panel `i` of the run, or NULL past the last. */
-static const uint8_t *panel_start(const run *r, int64_t i)
+/* Panels begin .. end - 1 of member m, counted in the run. */
+static void multiply_member(const run *r, int m, int64_t begin, int64_t end, void *scratch)
 {
-    for (int m = 0; m < r->n; m++) {
-        const nx_tensor *w = r->w[r->member[m]];
-        if (i < r->first_panel[m + 1])
-            return (const uint8_t *)w->data +
-                   (size_t)(i - r->first_panel[m]) * NX_PANEL_ROWS * nx_tensor_row_bytes(w);
+    const nx_tensor *w = r->w[r->member[m]];
+    const size_t     row_bytes = nx_tensor_row_bytes(w);
+    const int64_t    N = nx_tensor_rows(w), first = r->first_panel[m];
+    const bool       few = r->act->T < r->cpu->kernels.pack_min;
+    int64_t          row = (begin - first) * NX_PANEL_ROWS, row_end = (end - first) * NX_PANEL_ROWS;
+
+    if (row_end > N) row_end = N;
+    while (row < row_end) {
+        int64_t n = few || row_end - row < NX_PANEL_ROWS ? row_end - row : NX_PANEL_ROWS;
+        r->cpu->kernels.matmul[w->dtype](r->out[r->member[m]] + (int64_t)r->t0 * N + row, N,
+                                         (const uint8_t *)w->data + (size_t)row * row_bytes,
+                                         row_bytes, n, r->act, r->add, scratch);
+        row += n;
     }
-    return NULL;
 }
 
 /* Items are panels of rows of all members, one after the other. */
 static void multiply_panels(void *ctx, int thread, int64_t begin, int64_t end)
 {
-    const run        *r = ctx;
-    const nx_kernels *k = &r->cpu->kernels;
-    void             *scratch = r->cpu->panels + (size_t)thread * NX_PANEL_SCRATCH;
+    const run *r = ctx;
+    void      *scratch = r->cpu->panels + (size_t)thread * NX_PANEL_SCRATCH;
 
     for (int m = 0; m < r->n; m++) {
-        const nx_tensor *w = r->w[r->member[m]];
-        size_t           row_bytes = nx_tensor_row_bytes(w);
-        int64_t          N = nx_tensor_rows(w), first = r->first_panel[m];
-        int64_t          i = begin > first ? begin : first;
-
-        for (; i < end && i < r->first_panel[m + 1]; i++) {
-            int64_t row = (i - first) * NX_PANEL_ROWS;
-            int32_t n_rows = (int32_t)(N - row < NX_PANEL_ROWS ? N - row : NX_PANEL_ROWS);
-            k->matmul[w->dtype](r->out[r->member[m]] + (int64_t)r->t0 * N + row, N,
-                                (const uint8_t *)w->data + (size_t)row * row_bytes, row_bytes,
-                                n_rows, r->act, r->add, scratch,
-                                i + 1 < end ? panel_start(r, i + 1) : NULL);
-        }
+        int64_t from = begin > r->first_panel[m] ? begin : r->first_panel[m];
+        int64_t to = end < r->first_panel[m + 1] ? end : r->first_panel[m + 1];
+        if (from < to) multiply_member(r, m, from, to, scratch);
     }
 }
 

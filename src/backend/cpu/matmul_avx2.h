@@ -4,9 +4,9 @@
 
 #include "backend/cpu/kernels.h"
 
-/* Few tokens: weights are multiplied as they lie, row by row. out as in nx_matmul_fn. */
+/* Few tokens: weights are multiplied as they lie. n_rows is any number: a thread's share. */
 void nx_gemv_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
-                  int32_t n_rows, const nx_act *a, bool add, const uint8_t *next);
+                  int64_t n_rows, const nx_act *a, bool add);
 
 /* Many tokens: weights are spread into a panel first, and multiplied with a->tiles. gemm8 takes the
  * types whose codes are unsigned, gemm those of signed levels: q8_0, iq4_nl, iq4_xs. */
@@ -17,8 +17,8 @@ void nx_gemm_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, siz
                   int32_t n_rows, const nx_act *a, bool add, void *scratch);
 void nx_gemm_pack_avx2(const nx_act *a, int32_t tile);
 
-/* f32, f16, bf16. */
+/* f32, f16, bf16; any number of rows and tokens. */
 void nx_plain_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
-                   int32_t n_rows, const nx_act *a, bool add);
+                   int64_t n_rows, const nx_act *a, bool add);
 
 #endif

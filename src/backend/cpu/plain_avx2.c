@@ -35,6 +35,7 @@ NX_INLINE void tile(float *y, nx_dtype dtype, int R, int C, const uint8_t *const
         for (int r = 0; r < R; r++) {
             __m256 w_lo, w_hi;
             nx_load16(&w_lo, &w_hi, w[r], dtype, k);
+            if (C == 1) nx_prefetch(w[r] + (size_t)k * (dtype == NX_DTYPE_F32 ? 4 : 2));
             for (int c = 0; c < C; c++) {
                 lo[r * C + c] = _mm256_fmadd_ps(w_lo, _mm256_loadu_ps(x[c] + k), lo[r * C + c]);
                 hi[r * C + c] = _mm256_fmadd_ps(w_hi, _mm256_loadu_ps(x[c] + k + 8), hi[r * C + c]);
@@ -51,40 +52,50 @@ NX_INLINE void put(float *o, float y, bool add)
     *o = add ? *o + y : y;
 }
 
-/* Rows r0 .. r0 + R - 1, all tokens C at a time. */
+/* n rows (1 to R), `stride` rows apart, all tokens C at a time. */
 NX_INLINE void tiles_of_rows(nx_dtype dtype, int R, int C, float *out, int64_t ldo,
-                             const uint8_t *w, size_t row_bytes, int32_t r0, int32_t n_rows,
+                             const uint8_t *w, size_t row_bytes, int64_t stride, int64_t n,
                              const nx_act *a, bool add)
 {
     const uint8_t *ws[TILE_MAX];
     const float   *xs[TILE_MAX];
     float          y[TILE_MAX];
 
-    for (int r = 0; r < R; r++)
-        ws[r] = w + (size_t)(r0 + r < n_rows ? r0 + r : n_rows - 1) * row_bytes;
+    for (int64_t r = 0; r < R; r++) ws[r] = w + (size_t)((r < n ? r : n - 1) * stride) * row_bytes;
     for (int32_t t0 = 0; t0 < a->T; t0 += C) {
         for (int c = 0; c < C; c++) xs[c] = a->x + (t0 + c < a->T ? t0 + c : a->T - 1) * a->K;
         tile(y, dtype, R, C, ws, xs, a->K);
         for (int c = 0; c < C && t0 + c < a->T; c++)
-            for (int r = 0; r < R && r0 + r < n_rows; r++)
-                put(out + (t0 + c) * ldo + r0 + r, y[r * C + c], add);
+            for (int64_t r = 0; r < n; r++)
+                put(out + (t0 + c) * ldo + r * stride, y[r * C + c], add);
     }
+}
+
+/* R rows at a time, one of each of R bands: memory is read in long streams (gemv_avx2.c). */
+NX_INLINE void bands(nx_dtype dtype, int R, int C, float *out, int64_t ldo, const uint8_t *w,
+                     size_t row_bytes, int64_t n_rows, const nx_act *a, bool add)
+{
+    const int64_t band = n_rows / R, rest = n_rows % R;
+
+    for (int64_t i = 0; i < band; i++)
+        tiles_of_rows(dtype, R, C, out + i, ldo, w + (size_t)i * row_bytes, row_bytes, band, R, a,
+                      add);
+    if (rest)
+        tiles_of_rows(dtype, R, C, out + R * band, ldo, w + (size_t)(R * band) * row_bytes,
+                      row_bytes, 1, rest, a, add);
 }
 
 NX_INLINE void plain(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
-                     int32_t n_rows, const nx_act *a, bool add)
+                     int64_t n_rows, const nx_act *a, bool add)
 {
-    if (a->T <= 2) {
-        for (int32_t r = 0; r < n_rows; r += 4)
-            tiles_of_rows(dtype, 4, 1, out, ldo, w, row_bytes, r, n_rows, a, add);
-    } else {
-        for (int32_t r = 0; r < n_rows; r += 2)
-            tiles_of_rows(dtype, 2, 3, out, ldo, w, row_bytes, r, n_rows, a, add);
-    }
+    if (a->T <= 2)
+        bands(dtype, 4, 1, out, ldo, w, row_bytes, n_rows, a, add);
+    else
+        bands(dtype, 2, 3, out, ldo, w, row_bytes, n_rows, a, add);
 }
 
 void nx_plain_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
-                   int32_t n_rows, const nx_act *a, bool add)
+                   int64_t n_rows, const nx_act *a, bool add)
 {
     if (dtype == NX_DTYPE_F32)
         plain(NX_DTYPE_F32, out, ldo, w, row_bytes, n_rows, a, add);

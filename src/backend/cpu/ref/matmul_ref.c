@@ -88,10 +88,10 @@ float nx_dot_q8k_ref(const uint8_t *w, nx_dtype dtype, const nx_act *a, int32_t 
 typedef float (*dot_fn)(const uint8_t *w, nx_dtype dtype, const nx_act *a, int32_t t);
 
 static void matmul_by(dot_fn dot, nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w,
-                      size_t row_bytes, int32_t n_rows, const nx_act *a, bool add)
+                      size_t row_bytes, int64_t n_rows, const nx_act *a, bool add)
 {
     for (int32_t t = 0; t < a->T; t++) {
-        for (int32_t r = 0; r < n_rows; r++) {
+        for (int64_t r = 0; r < n_rows; r++) {
             float  y = dot(w + (size_t)r * row_bytes, dtype, a, t);
             float *o = out + t * ldo + r;
             *o = add ? *o + y : y;
@@ -102,11 +102,9 @@ static void matmul_by(dot_fn dot, nx_dtype dtype, float *out, int64_t ldo, const
 /* One kernel per type, so that a slot carries its type. */
 #define MATMUL_REF(NAME, dot)                                                                      \
     static void matmul_##NAME(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,         \
-                              int32_t n_rows, const nx_act *a, bool add, void *scratch,            \
-                              const uint8_t *next)                                                 \
+                              int64_t n_rows, const nx_act *a, bool add, void *scratch)            \
     {                                                                                              \
         (void)scratch;                                                                             \
-        (void)next;                                                                                \
         matmul_by(dot, NX_DTYPE_##NAME, out, ldo, w, row_bytes, n_rows, a, add);                   \
     }
 
