@@ -199,17 +199,30 @@ NX_INLINE __m128i nx_scales_q3_k(const uint8_t *p)
     return _mm_sub_epi8(s, _mm_set1_epi8(32));
 }
 
+/* Eight nibbles to eight bytes, and eight pairs of bits to eight bytes, lowest first. */
+NX_INLINE uint64_t nx_spread4(uint64_t x)
+{
+    x = (x | x << 16) & 0x0000FFFF0000FFFFu;
+    x = (x | x << 8) & 0x00FF00FF00FF00FFu;
+    return (x | x << 4) & 0x0F0F0F0F0F0F0F0Fu;
+}
+
+NX_INLINE uint64_t nx_spread2(uint64_t x)
+{
+    x = (x | x << 24) & 0x000000FF000000FFu;
+    x = (x | x << 12) & 0x000F000F000F000Fu;
+    return (x | x << 6) & 0x0303030303030303u;
+}
+
 NX_INLINE __m128i nx_scales_iq4_xs(const uint8_t *p)
 {
-    uint8_t  s[8];
+    uint32_t low;
     uint16_t high;
 
-    memcpy(&high, p + offsetof(nx_block_iq4_xs, scales_h), 2);
-    for (int j = 0; j < 8; j++) {
-        int low = p[offsetof(nx_block_iq4_xs, scales_l) + j / 2] >> (j % 2 * 4) & 15;
-        s[j] = (uint8_t)((low | (high >> (2 * j) & 3) << 4) - 32);
-    }
-    __m128i v = _mm_loadl_epi64((const void *)s);
+    memcpy(&low, p + offsetof(nx_block_iq4_xs, scales_l), sizeof low);
+    memcpy(&high, p + offsetof(nx_block_iq4_xs, scales_h), sizeof high);
+    __m128i v = _mm_cvtsi64_si128((long long)(nx_spread4(low) | nx_spread2(high) << 4));
+    v = _mm_sub_epi8(v, _mm_set1_epi8(32));
     return _mm_unpacklo_epi8(v, v); /* each stands for two runs of 16 */
 }
 
