@@ -151,6 +151,7 @@ class Person(Case):
         t.until("> ")
         t.type("/help\n")
         self.assertNotRegex(t.until("/reset.*Ctrl-C stops"), FIGURES)
+        t.until("> ")    # a Ctrl-D before it meets the terminal in its line mode, and is lost
         t.type("\x04")
         self.assertEqual(t.end(), 0)
 
