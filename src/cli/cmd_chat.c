@@ -44,15 +44,27 @@ static void on_prefill(void *ctx, int64_t done, int64_t total)
     nx_progress_at(&c->progress, done, total);
 }
 
+/* White space before an answer's first word is a habit of models: part of the conversation that
+ * they read again, nothing to show. */
+static size_t blank_start(const nx_buf *answer, const char *text, size_t len)
+{
+    size_t n = 0;
+
+    if (strspn(answer->data ? answer->data : "", " \n") < answer->len) return 0;
+    while (n < len && (text[n] == ' ' || text[n] == '\n')) n++;
+    return n;
+}
+
 static int on_text(void *ctx, const char *text, size_t len)
 {
-    chat *c = ctx;
+    chat  *c = ctx;
+    size_t skip = blank_start(&c->answer, text, len);
 
     if (c->first_ns == 0) {
         c->first_ns = nx_clock_ns();
         nx_progress_end(&c->progress);
     }
-    nx_out_write(text, len);
+    nx_out_write(text + skip, len - skip);
     return nx_out_flush() || nx_buf_add(&c->answer, text, len, NULL);
 }
 

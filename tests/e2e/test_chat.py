@@ -54,6 +54,12 @@ class Pipe(Case):
         b = self.ok(nexus(*self.args, "--threads", "1", "--batch", "1", stdin=talk))
         self.assertEqual(a.out, b.out)
 
+    def test_an_answer_begins_with_its_first_word(self):
+        if not os.path.exists(harness.SHIPPED):
+            self.skipTest("the model whose answers begin with a space is not here")
+        done = self.ok(nexus("chat", "-m", harness.SHIPPED, "--temp", "0", stdin=b"Hello\n"))
+        self.assertRegex(done.out, rb"^\S.*\S\n$")
+
     def test_nothing_said(self):
         for text in (b"", b"\n", b"\n\n"):
             self.assertEqual(self.ok(nexus(*self.args, stdin=text)).out, b"")
