@@ -20,7 +20,7 @@ Cowsay (or cowthink) will turn text into happy ASCII cows, with speech (or thoug
 [3] moria - Rogue-like game with an infinite dungeon, also known as umoria
 The object of the game is to defeat the Balrog, which lurks in the deeper levels of the dungeon.'
 
-printf '\n%s\n\n%s\n\n> ' "$passages" "$question"
+printf '\n%s\n\n%s\n\n>' "$passages" "$question"
 # The figures come on stderr: kept aside, so that they stand below the answer in a log as well.
 figures=$(mktemp)
 trap 'rm -f "$figures"' EXIT
