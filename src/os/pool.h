@@ -13,7 +13,8 @@
 
 typedef struct nx_pool nx_pool;
 
-/* Work on items [begin, end); `thread` is 0..n_threads-1, for per-thread scratch. Must not fail. */
+/* Work on items [begin, end), range number `thread` of 0..n_threads-1. No two ranges of one number
+ * run at once, so it may index scratch; which thread runs a range is not promised. Must not fail. */
 typedef void (*nx_pool_fn)(void *ctx, int thread, int64_t begin, int64_t end);
 
 /* n_threads 1..NX_POOL_THREADS_MAX. */
