@@ -1,4 +1,4 @@
-/* json.h - writing JSON text. (Reading it is json-c's work, on higher floors.) */
+/* json.h - writing JSON text. Reading: jsonread.h. */
 #ifndef NX_BASE_JSON_H
 #define NX_BASE_JSON_H
 

@@ -237,14 +237,14 @@ static nx_status run_all(job *j, nx_error *err)
 
 static const char *main_type(const nx_checkpoint *cp)
 {
-    uint64_t bytes[NX_DTYPE_COUNT] = {0};
+    uint64_t bytes[NX_DTYPE_GGUF_COUNT] = {0};
     int      best = 0;
 
     for (int64_t i = 0; i < nx_checkpoint_n_tensors(cp); i++) {
         const nx_tensor *t = nx_checkpoint_tensor_at(cp, i);
         bytes[t->dtype] += t->bytes;
     }
-    for (int t = 1; t < NX_DTYPE_COUNT; t++)
+    for (int t = 1; t < NX_DTYPE_GGUF_COUNT; t++)
         if (bytes[t] > bytes[best]) best = t;
     return nx_dtype_get((nx_dtype)best)->name;
 }

@@ -37,6 +37,11 @@ const nx_tensor *nx_checkpoint_tensor(const nx_checkpoint *cp, const char *name)
 nx_status nx_tensor_fail(const nx_checkpoint *cp, const char *name, nx_status st, nx_error *err,
                          const char *fmt, ...) NX_PRINTF(5, 6);
 
+/* The bytes of a file that lies beside the weights of a Hugging Face folder ("tokenizer.json",
+ * "chat_template.jinja"), or an empty span with p NULL when there is none; a GGUF file has none.
+ * A view into a mapping that dies with cp. */
+nx_str nx_checkpoint_file(const nx_checkpoint *cp, const char *name);
+
 /* Advise the kernel to read the weights in, in file order. */
 void nx_checkpoint_willneed(const nx_checkpoint *cp);
 

@@ -341,7 +341,7 @@ static nx_status refuse_dtype(reader *r, uint64_t at, uint32_t id)
                       "tensor type %u is none that this program knows. Damaged file, or newer "
                       "than the program?",
                       id);
-    for (int i = 0; i < NX_DTYPE_COUNT; i++) {
+    for (int i = 0; i < NX_DTYPE_GGUF_COUNT; i++) {
         const char *n = nx_gguf_type_name(nx_dtype_get((nx_dtype)i)->gguf_id);
         len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", i ? ", " : "", n);
         if (len >= sizeof known) break;

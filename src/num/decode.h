@@ -10,6 +10,7 @@
 #define X(NAME, text, type, len, gguf_id)                                                          \
     void nx_decode_##NAME(float *dst, const void *src, int64_t n);
 NX_DTYPE_TABLE(X)
+NX_DTYPE_APART_TABLE(X)
 #undef X
 
 #endif

@@ -16,7 +16,7 @@ const int8_t nx_iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
 static const nx_dtype_info infos[NX_DTYPE_COUNT] = {
 #define X(NAME, text, type, len, id)                                                               \
     [NX_DTYPE_##NAME] = {text, len, sizeof(type), id, nx_decode_##NAME},
-    NX_DTYPE_TABLE(X)
+    NX_DTYPE_TABLE(X) NX_DTYPE_APART_TABLE(X)
 #undef X
 };
 
@@ -36,7 +36,7 @@ static const char *const gguf_names[] = {
 
 const nx_dtype_info *nx_dtype_get(nx_dtype t)
 {
-    assert((unsigned)t < NX_DTYPE_COUNT);
+    assert((unsigned)t < NX_DTYPE_GGUF_COUNT);
     return &infos[t];
 }
 
@@ -52,7 +52,7 @@ bool nx_dtype_by_name(nx_dtype *out, const char *name)
 
 bool nx_dtype_by_gguf_id(nx_dtype *out, uint32_t gguf_id)
 {
-    for (int t = 0; t < NX_DTYPE_COUNT; t++) {
+    for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++) {
         if (infos[t].gguf_id != gguf_id) continue;
         *out = (nx_dtype)t;
         return true;

@@ -28,20 +28,38 @@
     X(IQ4_NL, "iq4_nl", nx_block_iq4_nl, 32, 20)                                                   \
     X(IQ4_XS, "iq4_xs", nx_block_iq4_xs, 256, 23)
 
+/* bitsandbytes' types, which GGUF doesn't know. Their scales lie apart, in nx_tensor.scales
+ * (tensor/tensor.h); the codes alone are a row of blocks like any other.
+ * nf4, fp4: two numbers a byte, the first in the high nibble. int8: one signed byte a number. */
+#define NX_DTYPE_APART_TABLE(X)                                                                    \
+    X(NF4, "nf4", uint8_t, 2, NX_GGUF_ID_NONE)                                                     \
+    X(FP4, "fp4", uint8_t, 2, NX_GGUF_ID_NONE)                                                     \
+    X(INT8, "int8", int8_t, 1, NX_GGUF_ID_NONE)
+
+#define NX_GGUF_ID_NONE 0xFFFFFFFFu
+
 typedef enum nx_dtype {
 #define X(NAME, text, type, len, gguf_id) NX_DTYPE_##NAME,
-    NX_DTYPE_TABLE(X)
+    NX_DTYPE_TABLE(X) NX_DTYPE_APART_TABLE(X)
 #undef X
         NX_DTYPE_COUNT
 } nx_dtype;
+
+#define NX_DTYPE_GGUF_COUNT ((int)NX_DTYPE_NF4) /* those before it need no scales beside them */
+
+static inline bool nx_dtype_scales_apart(nx_dtype t)
+{
+    return t >= NX_DTYPE_NF4;
+}
 
 typedef struct nx_dtype_info {
     const char *name;      /* "q4_k" */
     uint16_t    block_len; /* numbers per block */
     uint16_t    block_bytes;
-    uint32_t    gguf_id; /* type number in GGUF files */
+    uint32_t    gguf_id; /* type number in GGUF files, or NX_GGUF_ID_NONE */
     /* Decode n numbers (a multiple of block_len) to f32, exactly as ggml's dequantize_row does,
-     * bit for bit. src needs no alignment. */
+     * bit for bit. src needs no alignment. Types with scales apart give their codes' levels here,
+     * before any scale (nf4 and fp4: -1 to 1; int8: -128 to 127). */
     void (*decode)(float *dst, const void *src, int64_t n);
 } nx_dtype_info;
 

@@ -132,7 +132,7 @@ static nx_status cpu_wait(nx_backend *be, nx_error *err)
 static bool cpu_supports(const nx_backend *be, nx_dtype dtype)
 {
     (void)be;
-    return (unsigned)dtype < NX_DTYPE_COUNT;
+    return (unsigned)dtype < NX_DTYPE_GGUF_COUNT;
 }
 
 /* -------- ops, each a job of rows -------- */

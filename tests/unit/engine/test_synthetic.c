@@ -113,7 +113,7 @@ static void every_type_is_a_model(void **state)
     nx_error err;
 
     (void)state;
-    for (int type = 0; type < NX_DTYPE_COUNT; type++) {
+    for (int type = 0; type < NX_DTYPE_GGUF_COUNT; type++) {
         char           text[32];
         nx_dtype       t;
         nx_synthetic   image;

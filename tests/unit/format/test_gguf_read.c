@@ -83,12 +83,12 @@ static void reads_version_2_and_tensors_in_any_order(void **state)
 static void reads_every_tensor_type(void **state)
 {
     bytes    b = {0};
-    uint64_t at = 0, end = 0, size[NX_DTYPE_COUNT];
+    uint64_t at = 0, end = 0, size[NX_DTYPE_GGUF_COUNT];
     char     name[32];
     (void)state;
 
-    put_head(&b, 3, NX_DTYPE_COUNT, 0);
-    for (int i = 0; i < NX_DTYPE_COUNT; i++) {
+    put_head(&b, 3, NX_DTYPE_GGUF_COUNT, 0);
+    for (int i = 0; i < NX_DTYPE_GGUF_COUNT; i++) {
         const nx_dtype_info *info = nx_dtype_get((nx_dtype)i);
         snprintf(name, sizeof name, "t.%s", info->name);
         put_tensor(&b, name, info->gguf_id, 256, 2, at);
@@ -99,12 +99,12 @@ static void reads_every_tensor_type(void **state)
     put_zeros_to(&b, 32);
     size_t data = b.n;
     put_data(&b, end);
-    for (int i = 0; i + 1 < NX_DTYPE_COUNT; i++) { /* zeros between them */
+    for (int i = 0; i + 1 < NX_DTYPE_GGUF_COUNT; i++) { /* zeros between them */
         while (size[i] % 32 != 0) b.p[data + size[i]++] = 0;
         data += size[i];
     }
     nx_checkpoint *cp = expect_open(&b);
-    for (int i = 0; i < NX_DTYPE_COUNT; i++) {
+    for (int i = 0; i < NX_DTYPE_GGUF_COUNT; i++) {
         const nx_tensor *t = nx_checkpoint_tensor_at(cp, i);
         assert_int_equal(t->dtype, i);
         assert_int_equal(t->bytes, 2 * nx_dtype_row_bytes((nx_dtype)i, 256));

@@ -63,7 +63,7 @@ static void check_type(nx_dtype t)
 static void test_golden(void **state)
 {
     (void)state;
-    for (int t = 0; t < NX_DTYPE_COUNT; t++) check_type((nx_dtype)t);
+    for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++) check_type((nx_dtype)t);
 }
 
 static void test_wild_bytes(void **state)
@@ -75,9 +75,9 @@ static void test_wild_bytes(void **state)
 
     for (size_t i = 0; i < sizeof fills; i++) {
         memset(bytes, fills[i], sizeof bytes);
-        for (int t = 0; t < NX_DTYPE_COUNT; t++) nx_dtype_get((nx_dtype)t)->decode(y, bytes, 256);
+        for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++) nx_dtype_get((nx_dtype)t)->decode(y, bytes, 256);
     }
-    for (int t = 0; t < NX_DTYPE_COUNT; t++) { /* all ones: a NaN scale is never hidden */
+    for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++) { /* all ones: a NaN scale is never hidden */
         nx_dtype_get((nx_dtype)t)->decode(y, bytes, 256);
         for (int i = 0; i < 256; i++) assert_true(isnan(y[i]));
     }

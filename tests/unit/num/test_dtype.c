@@ -24,7 +24,7 @@ static void test_sizes(void **state)
     int n = (int)(sizeof want / sizeof *want);
     (void)state;
 
-    assert_int_equal(n, NX_DTYPE_COUNT);
+    assert_int_equal(n, NX_DTYPE_GGUF_COUNT);
     for (int i = 0; i < n; i++) {
         nx_dtype by_name, by_id;
         assert_true(nx_dtype_by_name(&by_name, want[i].name));

@@ -111,7 +111,7 @@ static void test_extremes(void **state)
 
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         for (int i = 0; i < 32; i++) x[i] = i % 2 ? -sizes[s] : i % 3 ? sizes[s] : 0.0f;
-        for (int t = 0; t < NX_DTYPE_COUNT; t++)
+        for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++)
             if (nx_quantise_supports((nx_dtype)t)) nx_quantise_row((nx_dtype)t, block, x, 32);
     }
     memset(x, 0, sizeof x);

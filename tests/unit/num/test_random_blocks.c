@@ -19,7 +19,7 @@ static void test_statistics(void **state)
     uint8_t *blocks = malloc(N * sizeof *y);
     (void)state;
 
-    for (int t = 0; t < NX_DTYPE_COUNT; t++) {
+    for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++) {
         for (float std = 0.002f; std < 200; std *= 90) {
             double sum = 0, square = 0, largest = 0;
             int    zeros = 0;
@@ -50,7 +50,7 @@ static void test_cut(void **state)
     const int64_t n = 64 * NX_RANDOM_GRAIN, cuts[] = {0, 1, 7, 8, 33, 64};
     (void)state;
 
-    for (int i = 0; i < NX_DTYPE_COUNT; i++) {
+    for (int i = 0; i < NX_DTYPE_GGUF_COUNT; i++) {
         nx_dtype t = (nx_dtype)i;
         size_t   bytes = nx_dtype_row_bytes(t, n), tail;
         uint8_t *whole = malloc(bytes), *parts = malloc(bytes + 1);

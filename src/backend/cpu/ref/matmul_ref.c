@@ -136,6 +136,6 @@ void nx_matmul_add_ref(nx_kernels *k)
 #define X(NAME, text, type, len, gguf_id) k->matmul[NX_DTYPE_##NAME] = matmul_##NAME;
     NX_DTYPE_TABLE(X)
 #undef X
-    for (int i = 0; i < NX_DTYPE_COUNT; i++) k->pack[i] = pack_nothing;
+    for (int i = 0; i < NX_DTYPE_GGUF_COUNT; i++) k->pack[i] = pack_nothing;
     k->pack_min = INT32_MAX;
 }

@@ -83,7 +83,7 @@ static inline void rig_buf_free(rig_buf *b)
 /* -------- weights -------- */
 
 /* Where the halves of a block stand: d, then m or dmin (-1: none). */
-static const int rig_halves[NX_DTYPE_COUNT][2] = {
+static const int rig_halves[NX_DTYPE_GGUF_COUNT][2] = {
     [NX_DTYPE_F32] = {-1, -1},
     [NX_DTYPE_F16] = {-1, -1},
     [NX_DTYPE_BF16] = {-1, -1},

@@ -149,7 +149,7 @@ static void reference_is_near_the_formula(void **state)
     int64_t K[6];
 
     (void)state;
-    for (int dtype = 0; dtype < NX_DTYPE_COUNT; dtype++) {
+    for (int dtype = 0; dtype < NX_DTYPE_GGUF_COUNT; dtype++) {
         int n = lengths(K, (nx_dtype)dtype);
         for (int i = 0; i < n; i++) {
             scene s = scene_make((nx_dtype)dtype, K[i]);
@@ -204,7 +204,7 @@ static void every_variant_gives_the_same_bits(void **state)
     int64_t K[6];
 
     (void)state;
-    for (int dtype = 0; dtype < NX_DTYPE_COUNT; dtype++) {
+    for (int dtype = 0; dtype < NX_DTYPE_GGUF_COUNT; dtype++) {
         int n = lengths(K, (nx_dtype)dtype);
         for (int i = 0; i < n; i++) {
             scene s = scene_make((nx_dtype)dtype, K[i]);
@@ -306,7 +306,7 @@ static void bad_numbers_stay_in_their_row(void **state)
     float              x[K * T], y[N * T], expected[N * T], clean[N * T];
 
     (void)state;
-    for (int dtype = 0; dtype < NX_DTYPE_COUNT; dtype++) {
+    for (int dtype = 0; dtype < NX_DTYPE_GGUF_COUNT; dtype++) {
         rig_buf   wb = rig_buf_make(nx_dtype_row_bytes((nx_dtype)dtype, K) * N, 1);
         nx_tensor w = matrix(wb.p, (nx_dtype)dtype, K, N);
         rig_weights(wb.p, (nx_dtype)dtype, (int64_t)K * N);
@@ -337,7 +337,7 @@ static void extreme_codes_are_exact(void **state)
 
     (void)state;
     for (int i = 0; i < K * T; i++) x[i] = i % 3 ? 127.0f : -127.0f;
-    for (int dtype = NX_DTYPE_Q4_0; dtype < NX_DTYPE_COUNT; dtype++) {
+    for (int dtype = NX_DTYPE_Q4_0; dtype < NX_DTYPE_GGUF_COUNT; dtype++) {
         const nx_dtype_info *info = nx_dtype_get((nx_dtype)dtype);
         rig_buf              wb = rig_buf_make(nx_dtype_row_bytes((nx_dtype)dtype, K) * N, 0);
         nx_tensor            w = matrix(wb.p, (nx_dtype)dtype, K, N);
@@ -422,7 +422,7 @@ static int bench(const char *only)
     }
     rig_fill(x, BENCH_K * BENCH_T, 1.0f);
     printf("type,backend,threads,decode_gb_per_s,decode_of_ceiling,prefill_gmac_per_s\n");
-    for (int dtype = 0; dtype < NX_DTYPE_COUNT; dtype++)
+    for (int dtype = 0; dtype < NX_DTYPE_GGUF_COUNT; dtype++)
         if (!only || strcmp(only, nx_dtype_get((nx_dtype)dtype)->name) == 0)
             bench_type(&r, (nx_dtype)dtype, x, y.data, weights.data, ceiling * 1e-9);
     rig_backend_free(&r);

@@ -166,7 +166,7 @@ static void embedding_is_decoding(void **state)
 
     (void)state;
     for (int i = 0; i < T; i++) ids[i] = (int32_t)(rig_u64() % N);
-    for (int dtype = 0; dtype < NX_DTYPE_COUNT; dtype++) {
+    for (int dtype = 0; dtype < NX_DTYPE_GGUF_COUNT; dtype++) {
         size_t    row_bytes = nx_dtype_row_bytes((nx_dtype)dtype, K);
         rig_buf   wb = rig_buf_make(row_bytes * N, 3), out = rig_buf_make(K * T * 4, 0);
         nx_tensor table = {.dtype = (nx_dtype)dtype,
