@@ -124,6 +124,13 @@ nx_status nx_fd_write_all(int fd, const void *bytes, size_t n, const char *name,
     return NX_OK;
 }
 
+nx_status nx_fd_seek(int fd, uint64_t at, const char *name, nx_error *err)
+{
+    if (at > INT64_MAX || lseek(fd, (off_t)at, SEEK_SET) < 0)
+        return fail_errno(err, name, "seek", at > INT64_MAX ? EOVERFLOW : errno);
+    return NX_OK;
+}
+
 nx_status nx_file_out_open(nx_file_out *f, const char *path, nx_error *err)
 {
     static const char suffix[] = ".partial";

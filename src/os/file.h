@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -28,6 +29,9 @@ nx_status nx_file_read_all(nx_buf *out, const char *path, nx_error *err);
 
 /* Write all bytes or fail with the reason; EPIPE comes back as NX_EIO with a plain message. */
 nx_status nx_fd_write_all(int fd, const void *bytes, size_t n, const char *name, nx_error *err);
+
+/* Let the next write go to `at`, counted from the file's beginning. NX_EIO. */
+nx_status nx_fd_seek(int fd, uint64_t at, const char *name, nx_error *err);
 
 /* A file that appears whole or not at all: written to PATH.partial, synced, renamed by commit. */
 typedef struct nx_file_out {
