@@ -162,6 +162,7 @@ nx_status nx_generate_run(nx_generation *g, nx_timeline *tl, const int32_t *prom
     g->n_prompt = (int32_t)n;
     r.decoder.started = continues_text(tl);
     st = decode(&r, err);
+    nx_decoder_free(&r.decoder);
     nx_buf_free(&r.stops.held);
     return st;
 }

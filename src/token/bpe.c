@@ -28,29 +28,21 @@ void nx_bpe_work_free(nx_bpe_work *w)
     *w = (nx_bpe_work){0};
 }
 
-static nx_status add_id(const nx_vocab *v, nx_ids *out, int32_t id, nx_error *err)
-{
-    return nx_ids_add(out, id >= 0 ? id : v->special.unk, err);
-}
-
 /* ---- Short words ------------------------------------------------------------------------------ */
 
-static int32_t rank_of(const nx_vocab *v, const int32_t *ids, int32_t *joint)
+static int32_t rank_of(const nx_merges *merges, const int32_t *ids, int32_t *joint)
 {
-    const nx_merge *m = nx_merges_find(&v->merges, ids[0], ids[1]);
+    const nx_merge *m = ids[0] < 0 ? NULL : nx_merges_find(merges, ids[0], ids[1]);
 
     *joint = m ? m->id : -1;
     return m ? m->rank : INT32_MAX;
 }
 
-static nx_status encode_short(const nx_vocab *v, nx_ids *out, const char *word, int n,
-                              nx_error *err)
+static int merge_short(const nx_merges *m, int32_t *ids, int n)
 {
-    int32_t   ids[SHORT_MAX], ranks[SHORT_MAX], joints[SHORT_MAX]; /* of pair i, i + 1 */
-    nx_status st = NX_OK;
+    int32_t ranks[SHORT_MAX], joints[SHORT_MAX]; /* of pair i, i + 1 */
 
-    for (int i = 0; i < n; i++) ids[i] = v->byte_ids[(unsigned char)word[i]];
-    for (int i = 0; i + 1 < n; i++) ranks[i] = rank_of(v, ids + i, &joints[i]);
+    for (int i = 0; i + 1 < n; i++) ranks[i] = rank_of(m, ids + i, &joints[i]);
     while (n > 1) {
         int best = 0;
         for (int i = 1; i + 1 < n; i++) {
@@ -64,11 +56,10 @@ static nx_status encode_short(const nx_vocab *v, nx_ids *out, const char *word, 
             ranks[i] = ranks[i + 1];
             joints[i] = joints[i + 1];
         }
-        if (best > 0) ranks[best - 1] = rank_of(v, ids + best - 1, &joints[best - 1]);
-        if (best + 1 < n) ranks[best] = rank_of(v, ids + best, &joints[best]);
+        if (best > 0) ranks[best - 1] = rank_of(m, ids + best - 1, &joints[best - 1]);
+        if (best + 1 < n) ranks[best] = rank_of(m, ids + best, &joints[best]);
     }
-    for (int i = 0; !st && i < n; i++) st = add_id(v, out, ids[i], err);
-    return st;
+    return n;
 }
 
 /* ---- Long words: a heap of rank << 32 | left symbol ------------------------------------------- */
@@ -95,36 +86,36 @@ static uint64_t pop(nx_bpe_work *w)
     return top;
 }
 
-static const nx_merge *merge_at(const nx_vocab *v, const nx_bpe_work *w, int32_t left)
+static const nx_merge *merge_at(const nx_merges *m, const nx_bpe_work *w, int32_t left)
 {
     if (left < 0 || w->symbols[left].id < 0 || w->symbols[left].next < 0) return NULL;
-    return nx_merges_find(&v->merges, w->symbols[left].id, w->symbols[w->symbols[left].next].id);
+    return nx_merges_find(m, w->symbols[left].id, w->symbols[w->symbols[left].next].id);
 }
 
 /* At most n - 1 pairs at first, then each join takes one off and adds at most two. */
-static void offer(const nx_vocab *v, nx_bpe_work *w, int32_t left)
+static void offer(const nx_merges *merges, nx_bpe_work *w, int32_t left)
 {
-    const nx_merge *m = merge_at(v, w, left);
+    const nx_merge *m = merge_at(merges, w, left);
 
     if (m) push(w, (uint64_t)m->rank << 32 | (uint32_t)left);
 }
 
-static void merge_long(const nx_vocab *v, nx_bpe_work *w, size_t n)
+static void merge_long(const nx_merges *merges, nx_bpe_work *w, size_t n)
 {
     w->n_heap = 0;
-    for (size_t i = 0; i + 1 < n; i++) offer(v, w, (int32_t)i);
+    for (size_t i = 0; i + 1 < n; i++) offer(merges, w, (int32_t)i);
     while (w->n_heap) {
         uint64_t        key = pop(w);
         int32_t         left = (int32_t)(uint32_t)key;
-        const nx_merge *m = merge_at(v, w, left);
+        const nx_merge *m = merge_at(merges, w, left);
         if (!m || (uint64_t)m->rank != key >> 32) continue; /* one of the two has changed */
         nx_bpe_symbol *l = &w->symbols[left], *r = &w->symbols[l->next];
         l->id = m->id;
         l->next = r->next;
         r->id = DEAD;
         if (l->next >= 0) w->symbols[l->next].prev = left;
-        offer(v, w, l->prev);
-        offer(v, w, left);
+        offer(merges, w, l->prev);
+        offer(merges, w, left);
     }
 }
 
@@ -144,25 +135,25 @@ static nx_status reserve(nx_bpe_work *w, size_t n, nx_error *err)
     return NX_OK;
 }
 
-static nx_status encode_long(const nx_vocab *v, nx_bpe_work *w, nx_ids *out, const char *word,
-                             size_t n, nx_error *err)
+nx_status nx_bpe_merge(const nx_merges *m, nx_bpe_work *w, int32_t *ids, size_t *n, nx_error *err)
 {
-    nx_status st = reserve(w, n, err);
-
+    if (*n <= SHORT_MAX) {
+        *n = (size_t)merge_short(m, ids, (int)*n);
+        return NX_OK;
+    }
+    nx_status st = reserve(w, *n, err);
     if (st) return st;
-    for (size_t i = 0; i < n; i++) {
-        w->symbols[i] = (nx_bpe_symbol){.prev = (int32_t)i - 1,
-                                        .next = i + 1 < n ? (int32_t)i + 1 : -1,
-                                        .id = v->byte_ids[(unsigned char)word[i]]};
+    for (size_t i = 0; i < *n; i++) {
+        w->symbols[i] = (nx_bpe_symbol){
+            .prev = (int32_t)i - 1, .next = i + 1 < *n ? (int32_t)i + 1 : -1, .id = ids[i]};
     }
-    merge_long(v, w, n);
-    for (int32_t i = 0; !st && i >= 0; i = w->symbols[i].next) {
-        st = add_id(v, out, w->symbols[i].id, err);
-    }
-    return st;
+    merge_long(m, w, *n);
+    *n = 0;
+    for (int32_t i = 0; i >= 0; i = w->symbols[i].next) ids[(*n)++] = w->symbols[i].id;
+    return NX_OK;
 }
 
-/* ---- Any word --------------------------------------------------------------------------------- */
+/* ---- A word of bytes -------------------------------------------------------------------------- */
 
 static nx_status check_bytes(const nx_vocab *v, const char *word, size_t len, nx_error *err)
 {
@@ -176,6 +167,7 @@ static nx_status check_bytes(const nx_vocab *v, const char *word, size_t len, nx
     return NX_OK;
 }
 
+/* The ids are merged where they will stand: at the end of the list. */
 nx_status nx_bpe_encode(const nx_vocab *v, nx_bpe_work *w, nx_ids *out, const char *word,
                         size_t len, nx_error *err)
 {
@@ -184,7 +176,15 @@ nx_status nx_bpe_encode(const nx_vocab *v, nx_bpe_work *w, nx_ids *out, const ch
         if (nx_vocab_merges_to(v, id)) return nx_ids_add(out, id, err);
     }
     nx_status st = v->misses_bytes ? check_bytes(v, word, len, err) : NX_OK;
+    if (!st) st = nx_ids_reserve(out, len, err);
     if (st) return st;
-    if (len <= SHORT_MAX) return encode_short(v, out, word, (int)len, err);
-    return encode_long(v, w, out, word, len, err);
+    int32_t *ids = out->ids + out->n;
+    for (size_t i = 0; i < len; i++) ids[i] = v->byte_ids[(unsigned char)word[i]];
+    st = nx_bpe_merge(&v->merges, w, ids, &len, err);
+    if (st) return st;
+    for (size_t i = 0; v->misses_bytes && i < len; i++) {
+        if (ids[i] < 0) ids[i] = v->special.unk;
+    }
+    out->n += len;
+    return NX_OK;
 }

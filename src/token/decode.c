@@ -38,10 +38,10 @@ nx_status nx_vocab_decode(const nx_vocab *v, nx_buf *out, const int32_t *ids, si
                           bool keep_control, nx_error *err)
 {
     size_t    before = out->len;
-    bool      fresh = true;
-    nx_status st = NX_OK;
+    bool      fresh = true, own = v->ops && v->ops->decode;
+    nx_status st = own ? v->ops->decode(v, out, ids, n, keep_control, err) : NX_OK;
 
-    for (size_t i = 0; !st && i < n; i++) {
+    for (size_t i = 0; !own && !st && i < n; i++) {
         st = check_id(v, ids[i], err);
         if (st) break;
         nx_str p = piece(v, ids[i], keep_control, &fresh);
@@ -97,8 +97,13 @@ static nx_status say(nx_decoder *d, const char *p, size_t len, nx_buf *out, nx_e
 nx_status nx_decoder_push(nx_decoder *d, const nx_vocab *v, int32_t id, nx_buf *out, nx_error *err)
 {
     bool      fresh = !d->started;
-    nx_status st = check_id(v, id, err);
+    nx_status st;
 
+    if (v->ops && v->ops->push) {
+        d->vocab = v;
+        return v->ops->push(d, v, id, out, err);
+    }
+    st = check_id(v, id, err);
     if (st) return st;
     nx_str p = piece(v, id, d->keep_control, &fresh);
     st = say(d, p.p, p.len, out, err);
@@ -109,7 +114,9 @@ nx_status nx_decoder_push(nx_decoder *d, const nx_vocab *v, int32_t id, nx_buf *
 nx_status nx_decoder_finish(nx_decoder *d, nx_buf *out, nx_error *err)
 {
     size_t    before = out->len;
-    nx_status st = add_clean(out, d->held, d->n_held, err);
+    bool      own = d->vocab && d->vocab->ops->finish;
+    nx_status st =
+        own ? d->vocab->ops->finish(d, out, err) : add_clean(out, d->held, d->n_held, err);
 
     if (st) {
         out->len = before;
@@ -118,4 +125,10 @@ nx_status nx_decoder_finish(nx_decoder *d, nx_buf *out, nx_error *err)
     }
     d->n_held = 0;
     return NX_OK;
+}
+
+void nx_decoder_free(nx_decoder *d)
+{
+    if (d->state) d->vocab->ops->drop(d->state);
+    *d = (nx_decoder){0};
 }

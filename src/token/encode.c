@@ -83,9 +83,15 @@ nx_status nx_encode_spans(const nx_vocab *v, nx_ids *out, const char *text, cons
 {
     encoder   e;
     size_t    n_before = out->n, from = 0, plain_from = 0;
-    nx_status st = encoder_init(&e, v, out, err);
+    nx_status st;
 
     if (!text) text = ""; /* so that adding 0 is fine */
+    if (v->ops && v->ops->encode) {
+        st = v->ops->encode(v, out, text, spans, n_spans, err);
+        if (st) out->n = n_before;
+        return st;
+    }
+    st = encoder_init(&e, v, out, err);
     for (size_t i = 0; !st && i < n_spans; i++) {
         st = span(&e, text, from, &spans[i], &plain_from, err);
         from = spans[i].end;
@@ -96,18 +102,30 @@ nx_status nx_encode_spans(const nx_vocab *v, nx_ids *out, const char *text, cons
     return st;
 }
 
+/* The ids that stand before (or after) a text of their own accord. */
+static nx_status add_around(const nx_vocab *v, nx_ids *out, bool after, nx_error *err)
+{
+    const nx_vocab_special *s = &v->special;
+    const int32_t          *ids = after ? &s->eos : &s->bos;
+    size_t                  n = (after ? s->add_eos : s->add_bos) && *ids >= 0;
+    nx_status               st = NX_OK;
+
+    if (v->ops && v->ops->around) v->ops->around(v, after, &ids, &n);
+    for (size_t i = 0; !st && i < n; i++) st = nx_ids_add(out, ids[i], err);
+    return st;
+}
+
 nx_status nx_vocab_encode(const nx_vocab *v, nx_ids *out, const char *text, size_t len,
                           unsigned flags, nx_error *err)
 {
-    const nx_vocab_special *s = &v->special;
-    size_t                  n_before = out->n;
-    bool                    add = flags & NX_ENCODE_ADD_SPECIAL;
-    nx_span                 all = {.end = len, .control = flags & NX_ENCODE_PARSE_SPECIAL};
-    nx_status               st = NX_OK;
+    size_t    n_before = out->n;
+    bool      add = flags & NX_ENCODE_ADD_SPECIAL;
+    nx_span   all = {.end = len, .control = flags & NX_ENCODE_PARSE_SPECIAL};
+    nx_status st = NX_OK;
 
-    if (add && s->add_bos && s->bos >= 0) st = nx_ids_add(out, s->bos, err);
+    if (add) st = add_around(v, out, false, err);
     if (!st) st = nx_encode_spans(v, out, text, &all, 1, err);
-    if (!st && add && s->add_eos && s->eos >= 0) st = nx_ids_add(out, s->eos, err);
+    if (!st && add) st = add_around(v, out, true, err);
     if (st) out->n = n_before;
     return st;
 }

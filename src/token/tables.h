@@ -2,6 +2,7 @@
 #ifndef NX_TOKEN_TABLES_H
 #define NX_TOKEN_TABLES_H
 
+#include "token/encode.h"
 #include "token/index.h"
 #include "token/merges.h"
 #include "token/pretoken.h"
@@ -17,7 +18,28 @@ enum {                          /* nx_vocab.marks */
        NX_MARK_MERGES = 1 << 2, /* may come out of merging: normal and unused tokens */
 };
 
+/* A vocabulary of another make than GGUF's llama and gpt2 brings its own ways; NULL members: the
+ * built-in ones. The tables up to `kind` are filled in any case, raw and specials may be empty. */
+typedef struct nx_vocab_ops {
+    /* nx_encode_spans; out is put back by the caller after an error. */
+    nx_status (*encode)(const nx_vocab *v, nx_ids *out, const char *text, const nx_span *spans,
+                        size_t n_spans, nx_error *err);
+    /* The ids that NX_ENCODE_ADD_SPECIAL puts before (or after) a text. */
+    void (*around)(const nx_vocab *v, bool after, const int32_t **ids, size_t *n);
+    /* nx_vocab_decode; out is put back by the caller after an error. */
+    nx_status (*decode)(const nx_vocab *v, nx_buf *out, const int32_t *ids, size_t n,
+                        bool keep_control, nx_error *err);
+    /* One step of a stream, and its end. d->state is theirs, made at the first push. */
+    nx_status (*push)(nx_decoder *d, const nx_vocab *v, int32_t id, nx_buf *out, nx_error *err);
+    nx_status (*finish)(nx_decoder *d, nx_buf *out, nx_error *err);
+    void (*drop)(void *state); /* frees d->state */
+    void (*close)(void *impl); /* frees v->impl, which may be half made */
+} nx_vocab_ops;
+
 struct nx_vocab {
+    const nx_vocab_ops *ops; /* NULL: none */
+    void               *impl;
+
     bool             bpe; /* byte-level BPE; else SentencePiece */
     int32_t          n;
     nx_str          *texts; /* [n] as the file spells them: views into the checkpoint */

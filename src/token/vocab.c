@@ -131,6 +131,7 @@ nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
 void nx_vocab_close(nx_vocab *v)
 {
     if (!v) return;
+    if (v->ops && v->ops->close) v->ops->close(v->impl);
     nx_index_destroy(&v->by_text);
     nx_index_destroy(&v->by_raw);
     nx_specials_destroy(&v->specials);

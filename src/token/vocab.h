@@ -52,6 +52,7 @@ typedef struct nx_ids {
 } nx_ids;
 
 nx_status nx_ids_add(nx_ids *l, int32_t id, nx_error *err);
+nx_status nx_ids_reserve(nx_ids *l, size_t n, nx_error *err); /* room for n more */
 void      nx_ids_free(nx_ids *l);
 
 enum {
@@ -71,22 +72,27 @@ nx_status nx_vocab_encode(const nx_vocab *v, nx_ids *out, const char *text, size
 
 /* ---- Decoding ---- */
 
-/* Streaming: bytes of a character that isn't complete are held back. Zero-initialise. */
+/* Streaming: bytes of a character that isn't complete are held back. Zero-initialise;
+ * nx_decoder_free. started and keep_control are set before the first push. */
 typedef struct nx_decoder {
-    char    held[4];
-    uint8_t n_held;
-    bool    started;      /* false: the next piece is the first of its text */
-    bool    keep_control; /* spell control tokens out instead of dropping them */
+    char            held[4];
+    uint8_t         n_held;
+    bool            started;      /* false: the next piece is the first of its text */
+    bool            keep_control; /* spell control tokens out instead of dropping them */
+    const nx_vocab *vocab;        /* of the first push, where the vocabulary keeps a state */
+    void           *state;
 } nx_decoder;
 
 /* Append to out what token id lets us say: always whole UTF-8 characters. A byte that can't be
  * part of any character comes out as U+FFFD. NX_EINVAL for an id outside the vocabulary. */
 nx_status nx_decoder_push(nx_decoder *d, const nx_vocab *v, int32_t id, nx_buf *out, nx_error *err);
 nx_status nx_decoder_finish(nx_decoder *d, nx_buf *out, nx_error *err); /* flush as U+FFFD */
+void      nx_decoder_free(nx_decoder *d); /* what it holds back is lost; zeroed ones too */
 
 /* The raw bytes of ids, one after the other (not necessarily UTF-8): byte for byte what was
  * encoded, when the ids came from nx_vocab_encode without specials. Control tokens give nothing
- * unless keep_control. */
+ * unless keep_control. A vocabulary of a Hugging Face folder gives what its own decoder makes of
+ * the ids: text, with U+FFFD where bytes are none. */
 nx_status nx_vocab_decode(const nx_vocab *v, nx_buf *out, const int32_t *ids, size_t n,
                           bool keep_control, nx_error *err);
 

@@ -43,6 +43,7 @@ static inline void fuzz_stream(const nx_vocab *v, const nx_ids *ids)
         shown = out.len;
     }
     if (nx_decoder_finish(&d, &out, NULL)) abort();
+    nx_decoder_free(&d);
     nx_buf_free(&out);
 }
 

@@ -75,7 +75,8 @@ static void test_wild_bytes(void **state)
 
     for (size_t i = 0; i < sizeof fills; i++) {
         memset(bytes, fills[i], sizeof bytes);
-        for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++) nx_dtype_get((nx_dtype)t)->decode(y, bytes, 256);
+        for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++)
+            nx_dtype_get((nx_dtype)t)->decode(y, bytes, 256);
     }
     for (int t = 0; t < NX_DTYPE_GGUF_COUNT; t++) { /* all ones: a NaN scale is never hidden */
         nx_dtype_get((nx_dtype)t)->decode(y, bytes, 256);
