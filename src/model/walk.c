@@ -138,7 +138,7 @@ static void attention_block(nx_walk *w, nx_kv *kv, int32_t layer, int32_t T, int
     const nx_layer       *l = &w->m->layers[layer];
     nx_kv_view            keys = nx_kv_keys(kv, layer), values = nx_kv_values(kv, layer);
     nx_rope_kind          kind = w->m->arch->rope_kind;
-    float                 scale = 1.0f / sqrtf((float)hp->head_dim);
+    nx_attention_opts     opts = {.scale = 1.0f / sqrtf((float)hp->head_dim)};
 
     ops->rmsnorm(w->be, w->h, w->x, l->attn_norm, T, hp->n_embd, hp->norm_eps);
     ops->matmul(w->be, (float *const[]){w->q, w->k, w->v},
@@ -147,7 +147,7 @@ static void attention_block(nx_walk *w, nx_kv *kv, int32_t layer, int32_t T, int
     ops->rope(w->be, w->k, w->cs, kind, T, hp->n_heads_kv, hp->head_dim, hp->n_rot);
     ops->kv_store(w->be, &keys, w->k, pos0, T);
     ops->kv_store(w->be, &values, w->v, pos0, T);
-    ops->attention(w->be, w->att, w->q, &keys, &values, pos0, T, hp->n_heads, scale);
+    ops->attention(w->be, w->att, w->q, &keys, &values, pos0, T, hp->n_heads, &opts);
     ops->matmul(w->be, &w->x, (const nx_tensor *const[]){&l->wo}, 1, w->att, T, true);
 }
 
@@ -160,7 +160,7 @@ static void ffn_block(nx_walk *w, int32_t layer, int32_t T)
     ops->rmsnorm(w->be, w->h, w->x, l->ffn_norm, T, hp->n_embd, hp->norm_eps);
     ops->matmul(w->be, (float *const[]){w->gate, w->up},
                 (const nx_tensor *const[]){&l->gate, &l->up}, 2, w->h, T, false);
-    ops->silu_mul(w->be, w->gate, w->gate, w->up, (int64_t)T * hp->n_ff);
+    ops->act_mul(w->be, w->gate, w->gate, w->up, (int64_t)T * hp->n_ff, NX_ACTIVATION_SILU);
     ops->matmul(w->be, &w->x, (const nx_tensor *const[]){&l->down}, 1, w->gate, T, true);
 }
 

@@ -30,7 +30,8 @@
  *                      acc = fmaf(d_w * d_x, (float)isum, acc); then, for q2_k q4_k q5_k:
  *                      msum = sum min_j * sums_j, exact; acc = fmaf(-(dmin_w * d_x), (float)msum,
  *                      acc).
- *   exp                nx_expf of num/expf.h, in scalar and vector form of the same steps.
+ *   exp, tanh, erf     nx_expf, nx_tanhf, nx_erff, nx_sigmoidf of num/expf.h and num/curves.h, in
+ *                      scalar and vector form of the same steps.
  *
  * Of a NaN only its being NaN is promised, not its sign and payload.
  *
@@ -63,10 +64,35 @@ typedef enum nx_rope_kind {
 
 /* The largest sizes that ops will see, so that all scratch is taken before the first token. */
 typedef struct nx_backend_sizes {
-    int32_t n_rows_max; /* T: rows of activations in one op */
-    int64_t n_cols_max; /* K: the longest row given to matmul */
-    int32_t n_pos_max;  /* positions that attention reads */
+    int32_t n_rows_max;    /* T: rows of activations in one op */
+    int64_t n_cols_max;    /* K: the longest row given to matmul */
+    int32_t n_pos_max;     /* positions that attention reads */
+    int32_t n_slots_max;   /* T * k rows of matmul_experts; 0: the model has no experts */
+    int32_t n_experts_max; /* E; 0 like n_slots_max */
 } nx_backend_sizes;
+
+/* The curve between the two halves of a feed-forward block. */
+typedef enum nx_activation {
+    NX_ACTIVATION_SILU,      /* x / (1 + nx_expf(-x)) */
+    NX_ACTIVATION_GELU_TANH, /* x / (1 + nx_expf(u)), u = x * fmaf(c * 0.044715, x * x, c), both
+                              * factors rounded once, c = -2 sqrt(2 / pi): 0.5 x (1 + tanh(...)) of
+                              * the paper (Hendrycks & Gimpel 2016), without its cancellation */
+    NX_ACTIVATION_GELU_ERF,  /* (0.5f * x) * (1 + nx_erff(x * sqrt(1 / 2))) */
+    NX_ACTIVATION_RELU,      /* x < 0 ? 0 : x */
+} nx_activation;
+
+typedef struct nx_attention_opts {
+    float   scale;   /* of q . k */
+    float   softcap; /* 0: none */
+    int32_t window;  /* a row at position P sees p with P - p < window; 0: all before it */
+} nx_attention_opts;
+
+/* Which experts a token meets: the k largest of its E logits. */
+typedef struct nx_route_opts {
+    int32_t k;         /* 1 to E */
+    bool    normalise; /* the k weights are divided by their sum */
+    float   scale;     /* of the weights, at last */
+} nx_route_opts;
 
 #define NX_MATMUL_GROUP_MAX 4
 
@@ -111,10 +137,12 @@ typedef struct nx_backend_ops {
     void (*kv_store)(nx_backend *be, const nx_kv_view *kv, const float *src, int32_t pos0,
                      int32_t T);
 
-    /* Causal grouped-query attention. q, out [T, H, D]; row t stands at position pos0 + t and sees
-     * positions 0 .. pos0 + t. Query head h reads KV head h / (H / n_heads).
-     *   score_p = lanes16(D, c(q_i) * k_i) * scale ; m = max ; e_p = nx_expf(score_p - m) ;
-     *   sum = lanes16-order sum of e_p over p (each step acc[l] += e_p) ; r = 1 / sum ;
+    /* Causal grouped-query attention. q, out [T, H, D]; row t stands at position P = pos0 + t and
+     * sees positions first .. P, first = 0, or max(0, P - window + 1) with a window. Query head h
+     * reads KV head h / (H / n_heads).
+     *   score_p = lanes16(D, c(q_i) * k_i) * scale ; with a softcap, score_p = softcap *
+     *   nx_tanhf(score_p / softcap) ; m = max ; e_p = nx_expf(score_p - m) ;
+     *   sum = lanes16-order sum of e_p over p - first (each step acc[l] += e_p) ; r = 1 / sum ;
      *   w_p = e_p * r ; out_i = running fmaf(w_p, v_i, out_i) over p ascending, from +0.
      * k_i and v_i are decoded exactly to f32. c rounds to f16 when k's cache is f16, and changes
      * nothing otherwise: both factors of a score then have the cache's precision, as on tensor
@@ -123,10 +151,53 @@ typedef struct nx_backend_ops {
      * 0.0097 and takes the distance to transformers with an f16 cache from 0.78e-3 of the logits'
      * deviation to 0.98e-3 (tiny models of dim 64), where 1e-3 is allowed. out apart from q. */
     void (*attention)(nx_backend *be, float *out, const float *q, const nx_kv_view *k,
-                      const nx_kv_view *v, int32_t pos0, int32_t T, int32_t H, float scale);
+                      const nx_kv_view *v, int32_t pos0, int32_t T, int32_t H,
+                      const nx_attention_opts *opts);
 
-    /* out = silu(gate) * up, silu(x) = x / (1 + nx_expf(-x)).   n values; out may be gate. */
-    void (*silu_mul)(nx_backend *be, float *out, const float *gate, const float *up, int64_t n);
+    /* out[i] = act(gate[i]) * up[i], or act(gate[i]) alone when up is NULL.   n values; out may be
+     * gate. */
+    void (*act_mul)(nx_backend *be, float *out, const float *gate, const float *up, int64_t n,
+                    nx_activation kind);
+
+    /* y = (x[t, i] - mean) * r ; out[t, i] = fmaf(y, w[i], b[i]), or y * w[i] when b is NULL.
+     * mean = sum / D in lanes16 order (each step acc[l] += x_i) ; r = 1 / sqrtf(lanes16(D, d * d) / D
+     * + eps), d = x_i - mean. out may be x. */
+    void (*layernorm)(nx_backend *be, float *out, const float *x, const float *w, const float *b,
+                      int32_t T, int64_t D, float eps);
+
+    /* x[t, i] += b[i].   x [T, N], b [N]. */
+    void (*bias)(nx_backend *be, float *x, const float *b, int32_t T, int64_t N);
+
+    /* out[i] = fmaf(a[i], scale, out[i]).   n values; a apart from out. */
+    void (*add)(nx_backend *be, float *out, const float *a, int64_t n, float scale);
+
+    /* y = x[i] * scale ; x[i] = cap > 0 ? cap * nx_tanhf(y / cap) : y. */
+    void (*softcap)(nx_backend *be, float *x, int64_t n, float scale, float cap);
+
+    /* ids[t, :] = the k experts of the largest logits of row t, largest first, of equal ones the
+     * lower index first; they differ and are in range whatever the logits are (a NaN is larger than
+     * nothing, and nothing is larger than it). weights[t, j] = nx_expf(l - m) * (1 / sum) with m the
+     * largest logit and the sum over all E in lanes16 order ; with `normalise` divided by the sum of
+     * the k, added in order ; then times scale. */
+    void (*route)(nx_backend *be, int32_t *ids, float *weights, const float *logits, int32_t T,
+                  int32_t E, const nx_route_opts *opts);
+
+    /* out[s, :] = w[ids[s]] . x[s / k], or . x[s] when `x_per_slot`, for the T * k slots s; each row
+     * as matmul computes it. w is an array of E matrices of one shape {K, N}, types may differ; the
+     * weights of an expert are read once for all its rows (of a slice of them, as in matmul).
+     * out [T * k, N] apart from x. Reserved: N <= n_cols_max, T * k <= n_slots_max,
+     * E <= n_experts_max. */
+    void (*matmul_experts)(nx_backend *be, float *out, const nx_tensor *w, int32_t E,
+                           const float *x, int32_t T, const int32_t *ids, int32_t k,
+                           bool x_per_slot);
+
+    /* out[t, i] = fmaf(y[t * k + j, i], weights[t, j], out[t, i]) for j ascending: added to what out
+     * holds. out [T, N], y [T * k, N], weights [T, k]. */
+    void (*combine)(nx_backend *be, float *out, const float *y, const float *weights, int32_t T,
+                    int32_t k, int64_t N);
+
+    /* x[t, :] *= nx_sigmoidf(gate[t]).   x [T, N]. */
+    void (*gate_rows)(nx_backend *be, float *x, const float *gate, int32_t T, int64_t N);
 } nx_backend_ops;
 
 /* Concrete backends begin with this struct. */

@@ -9,6 +9,7 @@
 #include "backend/cpu/attend_avx2.h"
 
 #include "backend/cpu/lanes_avx2.h"
+#include "backend/cpu/walk_avx2.h"
 #include "num/blocks.h"
 
 #define HEADS NX_ATTEND_HEADS
@@ -212,7 +213,7 @@ DEFINE_FOR(Q8_0)
 
 void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
                     size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
-                    nx_dtype v_dtype, int32_t n_pos, float scale, float *scores)
+                    nx_dtype v_dtype, int32_t n_pos, float scale, float softcap, float *scores)
 {
     if (k_dtype == NX_DTYPE_F16) {
         round_query(out, q, (int64_t)n_q * D); /* out is free until values are mixed */
@@ -225,6 +226,7 @@ void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const ui
     else
         score_F32(scores, q, n_q, D, k, k_stride, n_pos, scale);
 
+    if (softcap > 0) nx_softcap_avx2(scores, (int64_t)n_q * n_pos, 1.0f, softcap);
     for (int h = 0; h < n_q; h++) soften(scores + (int64_t)h * n_pos, n_pos);
 
     if (v_dtype == NX_DTYPE_F16)

@@ -19,18 +19,9 @@
 #define ALIGN     64
 #define BIG_BYTES ((size_t)2 << 20) /* from here a mapping of its own, with huge pages */
 
-/* Numbers that are worth waking another thread for. */
-#define GRAIN_NUMBERS 8192
-
 static nx_cpu_backend *self(nx_backend *be)
 {
     return (nx_cpu_backend *)be;
-}
-
-static int64_t grain_rows(int64_t numbers_per_row)
-{
-    int64_t rows = GRAIN_NUMBERS / (numbers_per_row > 0 ? numbers_per_row : 1);
-    return rows > 1 ? rows : 1;
 }
 
 /* -------- memory: the 64 bytes before a block say where it came from -------- */
@@ -83,8 +74,9 @@ static size_t plan_scratch(nx_cpu_backend *cpu, const nx_backend_sizes *z, char 
     int32_t rows = z->n_rows_max < NX_PANEL_TOKENS ? z->n_rows_max : NX_PANEL_TOKENS;
     size_t  T = ((size_t)rows + NX_TILE_TOKENS - 1) / NX_TILE_TOKENS * NX_TILE_TOKENS;
     size_t  tiles = rows >= cpu->kernels.pack_min ? T : 0;
+    size_t  gathered = z->n_slots_max > 0 ? (size_t)rows : 0;
     void   *q = NULL, *d = NULL, *s = NULL, *sums = NULL, *packed = NULL, *panels = NULL;
-    void   *scores = NULL;
+    void   *scores = NULL, *x = NULL, *y = NULL, *order = NULL, *first = NULL;
 
     size_t at = cut(&q, base, 0, T, K);
     at = cut(&d, base, at, T * sizeof(float), K / 32);
@@ -93,7 +85,12 @@ static size_t plan_scratch(nx_cpu_backend *cpu, const nx_backend_sizes *z, char 
     at = cut(&packed, base, at, tiles * 2, K);
     at = cut(&panels, base, at, threads, NX_PANEL_SCRATCH);
     at = cut(&scores, base, at, threads * NX_ATTEND_HEADS * sizeof(float), (size_t)z->n_pos_max);
+    at = cut(&x, base, at, gathered * sizeof(float), (size_t)z->n_cols_max);
+    at = cut(&y, base, at, gathered * sizeof(float), (size_t)z->n_cols_max);
+    at = cut(&order, base, at, sizeof(int32_t), (size_t)z->n_slots_max);
+    at = cut(&first, base, at, sizeof(int32_t), (size_t)z->n_experts_max + 1);
     if (base) {
+        cpu->experts = (nx_cpu_experts){x, y, order, first};
         cpu->act = (nx_act){.q = q, .d = d, .s = s, .sum32 = sums, .sum16 = sums, .tiles = packed};
         cpu->panels = panels;
         cpu->scores = scores;
@@ -105,6 +102,10 @@ static nx_status cpu_reserve(nx_backend *be, const nx_backend_sizes *sizes, nx_e
 {
     nx_cpu_backend *cpu = self(be);
 
+    if (sizes->n_slots_max < 0 || sizes->n_experts_max < 0)
+        return nx_fail(err, NX_EINVAL,
+                       "CPU backend: %d slots of %d experts: each must be 0 or more",
+                       sizes->n_slots_max, sizes->n_experts_max);
     if (sizes->n_rows_max < 1 || sizes->n_cols_max < 1 || sizes->n_pos_max < 1)
         return nx_fail(err, NX_EINVAL,
                        "CPU backend: sizes %d rows, %lld columns, %d positions: "
@@ -164,7 +165,7 @@ static void cpu_embed(nx_backend *be, float *out, const nx_tensor *table, const 
 {
     embed_job j = {out, table, ids, scale};
 
-    nx_pool_run(self(be)->pool, T, grain_rows(table->ne[0]), embed_rows, &j);
+    nx_pool_run(self(be)->pool, T, nx_cpu_grain_rows(table->ne[0]), embed_rows, &j);
 }
 
 typedef struct norm_job {
@@ -189,7 +190,7 @@ static void cpu_rmsnorm(nx_backend *be, float *out, const float *x, const float 
 {
     norm_job j = {&self(be)->kernels, out, x, w, D, eps};
 
-    nx_pool_run(self(be)->pool, T, grain_rows(D), norm_rows, &j);
+    nx_pool_run(self(be)->pool, T, nx_cpu_grain_rows(D), norm_rows, &j);
 }
 
 typedef struct rope_job {
@@ -214,7 +215,7 @@ static void cpu_rope(nx_backend *be, float *x, const float *cs, nx_rope_kind kin
 {
     rope_job j = {&self(be)->kernels, x, cs, kind, H, D, n_rot};
 
-    nx_pool_run(self(be)->pool, T, grain_rows((int64_t)H * D), rope_rows, &j);
+    nx_pool_run(self(be)->pool, T, nx_cpu_grain_rows((int64_t)H * D), rope_rows, &j);
 }
 
 typedef struct store_job {
@@ -250,22 +251,23 @@ static void cpu_kv_store(nx_backend *be, const nx_kv_view *kv, const float *src,
     store_job j = {&self(be)->kernels, kv, src, pos0};
 
     assert(pos0 >= 0 && T <= kv->n_pos - pos0);
-    nx_pool_run(self(be)->pool, T, grain_rows((int64_t)kv->n_heads * kv->head_dim), store_rows, &j);
+    nx_pool_run(self(be)->pool, T, nx_cpu_grain_rows((int64_t)kv->n_heads * kv->head_dim),
+                store_rows, &j);
 }
 
 /* Work of attention is cut into (run of query heads of one KV head, token), tokens innermost: the
  * keys and values of a head stay in cache from token to token, and as every thread gets whole
  * heads where it can, the triangle under the causal mask is shared fairly. */
 typedef struct attend_job {
-    nx_cpu_backend   *cpu;
-    float            *out;
-    const float      *q;
-    const nx_kv_view *k, *v;
-    int32_t           pos0, T, H;
-    int32_t           group;  /* query heads per KV head */
-    int32_t           chunk;  /* query heads per item, at most */
-    int32_t           chunks; /* items of one KV head and token */
-    float             scale;
+    nx_cpu_backend          *cpu;
+    float                   *out;
+    const float             *q;
+    const nx_kv_view        *k, *v;
+    int32_t                  pos0, T, H;
+    int32_t                  group;  /* query heads per KV head */
+    int32_t                  chunk;  /* query heads per item, at most */
+    int32_t                  chunks; /* items of one KV head and token */
+    const nx_attention_opts *opts;
 } attend_job;
 
 static void attend_items(void *ctx, int thread, int64_t begin, int64_t end)
@@ -282,46 +284,30 @@ static void attend_items(void *ctx, int thread, int64_t begin, int64_t end)
         int32_t kv = run / j->chunks, first = run % j->chunks * j->chunk;
         int32_t n_q = j->group - first < j->chunk ? j->group - first : j->chunk;
         int64_t at = ((int64_t)t * j->H + (int64_t)kv * j->group + first) * D;
+        int32_t window = j->opts->window, n_pos = j->pos0 + t + 1, hidden = 0;
 
-        j->cpu->kernels.attend(j->out + at, j->q + at, n_q, D,
-                               (const uint8_t *)j->k->data + (size_t)kv * k_head, k_stride,
-                               j->k->dtype, (const uint8_t *)j->v->data + (size_t)kv * v_head,
-                               v_stride, j->v->dtype, j->pos0 + t + 1, j->scale, scores);
+        if (window > 0 && n_pos > window) hidden = n_pos - window;
+        n_pos -= hidden;
+        const uint8_t *k = (const uint8_t *)j->k->data + (size_t)kv * k_head;
+        const uint8_t *v = (const uint8_t *)j->v->data + (size_t)kv * v_head;
+        j->cpu->kernels.attend(j->out + at, j->q + at, n_q, D, k + (size_t)hidden * k_stride,
+                               k_stride, j->k->dtype, v + (size_t)hidden * v_stride, v_stride,
+                               j->v->dtype, n_pos, j->opts->scale, j->opts->softcap, scores);
     }
 }
 
 static void cpu_attention(nx_backend *be, float *out, const float *q, const nx_kv_view *k,
-                          const nx_kv_view *v, int32_t pos0, int32_t T, int32_t H, float scale)
+                          const nx_kv_view *v, int32_t pos0, int32_t T, int32_t H,
+                          const nx_attention_opts *opts)
 {
     nx_cpu_backend *cpu = self(be);
-    attend_job      j = {cpu, out, q, k, v, pos0, T, H, .scale = scale};
+    attend_job      j = {cpu, out, q, k, v, pos0, T, H, .opts = opts};
 
     assert(H % k->n_heads == 0 && pos0 + T <= cpu->sizes.n_pos_max && pos0 + T <= k->n_pos);
     j.group = H / k->n_heads;
     j.chunk = j.group < NX_ATTEND_HEADS ? j.group : NX_ATTEND_HEADS;
     j.chunks = (j.group + j.chunk - 1) / j.chunk;
     nx_pool_run(cpu->pool, (int64_t)k->n_heads * j.chunks * T, 1, attend_items, &j);
-}
-
-typedef struct silu_job {
-    const nx_kernels *k;
-    float            *out;
-    const float      *gate, *up;
-} silu_job;
-
-static void silu_numbers(void *ctx, int thread, int64_t begin, int64_t end)
-{
-    const silu_job *j = ctx;
-
-    (void)thread;
-    j->k->silu_mul(j->out + begin, j->gate + begin, j->up + begin, end - begin);
-}
-
-static void cpu_silu_mul(nx_backend *be, float *out, const float *gate, const float *up, int64_t n)
-{
-    silu_job j = {&self(be)->kernels, out, gate, up};
-
-    nx_pool_run(self(be)->pool, n, GRAIN_NUMBERS / 2, silu_numbers, &j);
 }
 
 /* -------- life -------- */
@@ -346,7 +332,15 @@ static const nx_backend_ops cpu_ops = {
     .rope = cpu_rope,
     .kv_store = cpu_kv_store,
     .attention = cpu_attention,
-    .silu_mul = cpu_silu_mul,
+    .act_mul = nx_cpu_act_mul,
+    .layernorm = nx_cpu_layernorm,
+    .bias = nx_cpu_bias,
+    .add = nx_cpu_add,
+    .softcap = nx_cpu_softcap,
+    .route = nx_cpu_route,
+    .matmul_experts = nx_cpu_matmul_experts,
+    .combine = nx_cpu_combine,
+    .gate_rows = nx_cpu_gate_rows,
 };
 
 nx_status nx_cpu_backend_create(nx_backend **out, nx_pool *pool, uint32_t cpu_features,

@@ -76,6 +76,10 @@ typedef struct nx_kernels {
     /* One row: out[i] = (x[i] * r) * w[i]. out may be x. */
     void (*rmsnorm)(float *out, const float *x, const float *w, int64_t D, float eps);
 
+    /* One row: out[i] = (x[i] - mean) * r * w[i] + b[i]; b may be NULL. out may be x. */
+    void (*layernorm)(float *out, const float *x, const float *w, const float *b, int64_t D,
+                      float eps);
+
     /* One token: x [H, D] in place, cs [n_rot / 2, 2]. */
     void (*rope)(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_t D, int32_t n_rot);
 
@@ -85,14 +89,24 @@ typedef struct nx_kernels {
 
     /* n_q (1..NX_ATTEND_HEADS) query heads, one token, one KV head.
      *   out, q   [n_q, D], apart
-     *   k, v     position 0 of this head; positions lie k_stride, v_stride bytes apart
+     *   k, v     the first position seen of this head; n_pos lie k_stride, v_stride bytes apart
      *   scores   n_q * n_pos floats of scratch */
     void (*attend)(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
                    size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
-                   nx_dtype v_dtype, int32_t n_pos, float scale, float *scores);
+                   nx_dtype v_dtype, int32_t n_pos, float scale, float softcap, float *scores);
 
-    /* n values; out may be gate. */
-    void (*silu_mul)(float *out, const float *gate, const float *up, int64_t n);
+    /* n values; out may be gate, up may be NULL. */
+    void (*act_mul)(float *out, const float *gate, const float *up, int64_t n, nx_activation kind);
+
+    /* n values: out[i] = fmaf(a[i], scale, out[i]). */
+    void (*add)(float *out, const float *a, int64_t n, float scale);
+
+    /* n values in place: y = x[i] * scale, capped by tanh when cap > 0. */
+    void (*softcap)(float *x, int64_t n, float scale, float cap);
+
+    /* One row: ids, weights [opts->k] of logits [E]. */
+    void (*route)(int32_t *ids, float *weights, const float *logits, int32_t E,
+                  const nx_route_opts *opts);
 } nx_kernels;
 
 void nx_kernels_add_ref(nx_kernels *k);

@@ -59,5 +59,8 @@ void nx_kernels_add_avx2(nx_kernels *k)
     k->store_f16 = nx_store_f16_avx2;
     k->store_q8_0 = nx_store_q8_0_avx2;
     k->attend = nx_attend_avx2;
-    k->silu_mul = nx_silu_mul_avx2;
+    k->layernorm = nx_layernorm_avx2;
+    k->act_mul = nx_act_mul_avx2;
+    k->add = nx_add_avx2;
+    k->softcap = nx_softcap_avx2;
 }

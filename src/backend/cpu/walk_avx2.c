@@ -1,11 +1,10 @@
-/* walk_avx2.c - norm, rope and gate with AVX2: the reference's steps, eight numbers at a time.
+/* walk_avx2.c - norm and rope with AVX2: the reference's steps, eight numbers at a time.
  *
  * Thread: any; each call writes its own outputs.
  */
 #include "backend/cpu/walk_avx2.h"
 
 #include "backend/cpu/lanes_avx2.h"
-#include "backend/cpu/ref/kernels_ref.h"
 
 /* lanes16(n, x * x). */
 static float sum_of_squares(const float *x, int64_t n)
@@ -100,18 +99,4 @@ void nx_rope_avx2(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32
         else
             rope_halves(x, cs, n_rot);
     }
-}
-
-void nx_silu_mul_avx2(float *out, const float *gate, const float *up, int64_t n)
-{
-    const __m256 minus = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
-    int64_t      i = 0;
-
-    for (; i + 8 <= n; i += 8) {
-        __m256 g = _mm256_loadu_ps(gate + i);
-        __m256 e = nx_exp8(_mm256_xor_ps(g, minus));
-        __m256 y = _mm256_div_ps(g, _mm256_add_ps(one, e));
-        _mm256_storeu_ps(out + i, _mm256_mul_ps(y, _mm256_loadu_ps(up + i)));
-    }
-    nx_silu_mul_ref(out + i, gate + i, up + i, n - i);
 }

@@ -23,7 +23,15 @@ void nx_rmsnorm_ref(float *out, const float *x, const float *w, int64_t D, float
 void nx_rope_ref(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_t D, int32_t n_rot);
 void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
                    size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
-                   nx_dtype v_dtype, int32_t n_pos, float scale, float *scores);
-void nx_silu_mul_ref(float *out, const float *gate, const float *up, int64_t n);
+                   nx_dtype v_dtype, int32_t n_pos, float scale, float softcap, float *scores);
+
+/* curves_ref.c */
+void nx_layernorm_ref(float *out, const float *x, const float *w, const float *b, int64_t D,
+                      float eps);
+void nx_act_mul_ref(float *out, const float *gate, const float *up, int64_t n, nx_activation kind);
+void nx_add_ref(float *out, const float *a, int64_t n, float scale);
+void nx_softcap_ref(float *x, int64_t n, float scale, float cap);
+void nx_route_ref(int32_t *ids, float *weights, const float *logits, int32_t E,
+                  const nx_route_opts *opts);
 
 #endif

@@ -1,4 +1,4 @@
-/* walk_ref.c - the small ops of a transformer's walk: norm, rope, attention, gate. The reference.
+/* walk_ref.c - the small ops of a transformer's walk: norm, rope, attention. The reference.
  *
  * Thread: any; each call writes its own outputs.
  */
@@ -92,22 +92,18 @@ static float soften(float *scores, int32_t n_pos)
 
 void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
                    size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
-                   nx_dtype v_dtype, int32_t n_pos, float scale, float *scores)
+                   nx_dtype v_dtype, int32_t n_pos, float scale, float softcap, float *scores)
 {
     for (int32_t h = 0; h < n_q; h++, q += D, out += D) {
         for (int32_t p = 0; p < n_pos; p++)
-            scores[p] = dot_cached(q, k + (size_t)p * k_stride, k_dtype, D) * scale;
+            scores[p] = dot_cached(q, k + (size_t)p * k_stride, k_dtype, D);
+        nx_softcap_ref(scores, n_pos, scale, softcap);
         float r = soften(scores, n_pos);
 
         for (int32_t i = 0; i < D; i++) out[i] = 0;
         for (int32_t p = 0; p < n_pos; p++)
             add_cached(out, scores[p] * r, v + (size_t)p * v_stride, v_dtype, D);
     }
-}
-
-void nx_silu_mul_ref(float *out, const float *gate, const float *up, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) out[i] = gate[i] / (1.0f + nx_expf(-gate[i])) * up[i];
 }
 
 void nx_kernels_add_ref(nx_kernels *k)
@@ -117,9 +113,13 @@ void nx_kernels_add_ref(nx_kernels *k)
     k->quantize_q8k = nx_quantize_q8k_ref;
     nx_matmul_add_ref(k);
     k->rmsnorm = nx_rmsnorm_ref;
+    k->layernorm = nx_layernorm_ref;
     k->rope = nx_rope_ref;
     k->store_f16 = nx_store_f16_ref;
     k->store_q8_0 = nx_store_q8_0_ref;
     k->attend = nx_attend_ref;
-    k->silu_mul = nx_silu_mul_ref;
+    k->act_mul = nx_act_mul_ref;
+    k->add = nx_add_ref;
+    k->softcap = nx_softcap_ref;
+    k->route = nx_route_ref;
 }

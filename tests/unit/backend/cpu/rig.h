@@ -135,7 +135,11 @@ static inline rig_backend rig_backend_make(uint32_t features, int n_threads)
 {
     rig_backend            r = {0};
     nx_error               err = {0};
-    const nx_backend_sizes sizes = {.n_rows_max = 512, .n_cols_max = 8192, .n_pos_max = 1024};
+    const nx_backend_sizes sizes = {.n_rows_max = 512,
+                                    .n_cols_max = 8192,
+                                    .n_pos_max = 1024,
+                                    .n_slots_max = 4096,
+                                    .n_experts_max = 128};
 
     if (nx_pool_create(&r.pool, n_threads, &err) ||
         nx_cpu_backend_create(&r.be, r.pool, features, &err) ||

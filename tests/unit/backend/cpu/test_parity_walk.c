@@ -137,11 +137,11 @@ static void gate_agrees(void **state)
             for (int i = 0; i < ODD; i++) gate[7 * i] = odd[i];
         for (int v = 0; v < variants.n; v++) {
             nx_backend *be = variants.b[v].be;
-            be->ops->silu_mul(be, v ? out.p : expected, gate, up, n);
+            be->ops->act_mul(be, v ? out.p : expected, gate, up, n, NX_ACTIVATION_SILU);
             rig_buf_check(&out, variants.name[v]);
             if (v) expect_same(out.p, expected, n, variants.name[v]);
             memcpy(out.p, gate, (size_t)n * sizeof(float));
-            be->ops->silu_mul(be, out.p, out.p, up, n);
+            be->ops->act_mul(be, out.p, out.p, up, n, NX_ACTIVATION_SILU);
             expect_same(out.p, expected, n, variants.name[v]);
         }
         for (int64_t i = 0; i < n; i++) {
@@ -256,7 +256,8 @@ static void stored_positions_agree(void **state)
 
 typedef struct attention_case {
     nx_dtype k_dtype, v_dtype;
-    int32_t  H, n_kv, D, pos0, T;
+    int32_t  H, n_kv, D, pos0, T, window;
+    float    softcap;
 } attention_case;
 
 /* One output row in double precision, on the decoded cache; no rounding to f16, so the bound
@@ -264,21 +265,23 @@ typedef struct attention_case {
 static void check_attention_row(const attention_case *c, const uint8_t *kc, const uint8_t *vc,
                                 const float *q, const float *got, int32_t t, int32_t h)
 {
-    int32_t n_pos = c->pos0 + t + 1, kv = h / (c->H / c->n_kv);
+    int32_t n_pos = c->pos0 + t + 1, first = 0, kv = h / (c->H / c->n_kv);
     size_t  k_head = nx_dtype_row_bytes(c->k_dtype, c->D);
     size_t  v_head = nx_dtype_row_bytes(c->v_dtype, c->D);
     double  score[256], max = -INFINITY, sum = 0, out[256] = {0};
     float   row[256];
 
-    for (int32_t p = 0; p < n_pos; p++) {
+    if (c->window && n_pos > c->window) first = n_pos - c->window;
+    for (int32_t p = first; p < n_pos; p++) {
         nx_dtype_get(c->k_dtype)->decode(row, kc + (size_t)(p * c->n_kv + kv) * k_head, c->D);
         score[p] = 0;
         for (int32_t i = 0; i < c->D; i++) score[p] += (double)q[i] * (double)row[i];
         score[p] *= 0.125;
+        if (c->softcap > 0) score[p] = (double)c->softcap * tanh(score[p] / (double)c->softcap);
         max = fmax(max, score[p]);
     }
-    for (int32_t p = 0; p < n_pos; p++) sum += score[p] = exp(score[p] - max);
-    for (int32_t p = 0; p < n_pos; p++) {
+    for (int32_t p = first; p < n_pos; p++) sum += score[p] = exp(score[p] - max);
+    for (int32_t p = first; p < n_pos; p++) {
         nx_dtype_get(c->v_dtype)->decode(row, vc + (size_t)(p * c->n_kv + kv) * v_head, c->D);
         for (int32_t i = 0; i < c->D; i++) out[i] += score[p] / sum * (double)row[i];
     }
@@ -300,14 +303,16 @@ static void check_attention(const attention_case *c, float bad)
     nx_kv_view  v = {vc, c->v_dtype, N_POS, c->n_kv, c->D};
     nx_backend *ref = variants.b[0].be;
 
+    const nx_attention_opts opts = {0.125f, c->softcap, c->window};
+
     if (bad != 0) q[n / 2] = bad;
     ref->ops->kv_store(ref, &k, src, 0, N_POS);
     rig_fill(src, N_POS * kv_n, 2.0f);
     ref->ops->kv_store(ref, &v, src, 0, N_POS);
-    ref->ops->attention(ref, expected, q, &k, &v, c->pos0, c->T, c->H, 0.125f);
+    ref->ops->attention(ref, expected, q, &k, &v, c->pos0, c->T, c->H, &opts);
     for (int i = 1; i < variants.n; i++) {
         nx_backend *be = variants.b[i].be;
-        be->ops->attention(be, out.p, q, &k, &v, c->pos0, c->T, c->H, 0.125f);
+        be->ops->attention(be, out.p, q, &k, &v, c->pos0, c->T, c->H, &opts);
         rig_buf_check(&out, variants.name[i]);
         expect_same(out.p, expected, n, variants.name[i]);
     }
@@ -337,7 +342,8 @@ static void attention_agrees(void **state)
         for (size_t k = 0; k < 3; k++)
             for (size_t v = 0; v < 3; v++) {
                 const int32_t *s = shapes[i];
-                attention_case c = {cache_types[k], cache_types[v], s[0], s[1], s[2], s[3], s[4]};
+                attention_case c = {cache_types[k], cache_types[v], s[0], s[1], s[2],
+                                    s[3],           s[4],           0,    0};
                 check_attention(&c, 0);
             }
 }
@@ -349,8 +355,28 @@ static void attention_takes_any_head(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         for (size_t k = 0; k < 2; k++) {
-            attention_case c = {cache_types[k], cache_types[1 - k], 5, 1, dims[i], 3, 9};
+            attention_case c = {cache_types[k], cache_types[1 - k], 5, 1, dims[i], 3, 9, 0, 0};
             check_attention(&c, 0);
+        }
+}
+
+/* Windows that hide nothing, much, and all but the row itself; caps, with and without them. */
+static void attention_sees_its_window(void **state)
+{
+    static const int32_t windows[] = {1, 5, 16, 33, 60, 1000};
+
+    (void)state;
+    rig_state = 13;
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+        for (size_t k = 0; k < 3; k++) {
+            attention_case c = {cache_types[k], cache_types[k], 6, 2, 64, 40, 9, windows[i], 0};
+            check_attention(&c, 0);
+            c.softcap = 2.5f;
+            check_attention(&c, 0);
+            c.pos0 = 0;
+            check_attention(&c, 0);
+            c.window = 0;
+            check_attention(&c, i == 0 ? NAN : 0);
         }
 }
 
@@ -361,7 +387,7 @@ static void attention_spreads_bad_numbers(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         for (size_t k = 0; k < 3; k++) {
-            attention_case c = {cache_types[k], cache_types[k], 8, 2, 64, 30, 5};
+            attention_case c = {cache_types[k], cache_types[k], 8, 2, 64, 30, 5, 0, 0};
             check_attention(&c, bad[i]);
         }
 }
@@ -388,7 +414,8 @@ static void memory_is_zeroed_and_aligned(void **state)
 
 static void reserve_refuses_and_keeps(void **state)
 {
-    static const nx_backend_sizes absurd = {512, INT64_MAX / 4, 1024}, none = {0, 64, 64};
+    static const nx_backend_sizes absurd = {512, INT64_MAX / 4, 1024, 0, 0};
+    static const nx_backend_sizes none = {0, 64, 64, 0, 0};
     rig_backend                   r = rig_backend_make(0, 1);
     nx_error                      err = {0};
     float                         x[64], y[64], w[64];
@@ -398,7 +425,8 @@ static void reserve_refuses_and_keeps(void **state)
     assert_int_equal(r.be->ops->reserve(r.be, &absurd, &err), NX_ENOMEM);
     assert_non_null(strstr(err.text, "512"));
     nx_alloc_fail_after(0);
-    assert_int_equal(r.be->ops->reserve(r.be, &(nx_backend_sizes){1, 64, 64}, &err), NX_ENOMEM);
+    assert_int_equal(r.be->ops->reserve(r.be, &(nx_backend_sizes){1, 64, 64, 0, 0}, &err),
+                     NX_ENOMEM);
     nx_alloc_fail_after(-1);
     rig_fill(x, 64, 1.0f);
     rig_fill(w, 64, 1.0f);
@@ -417,6 +445,7 @@ int main(void)
         cmocka_unit_test(stored_positions_agree),
         cmocka_unit_test(attention_agrees),
         cmocka_unit_test(attention_takes_any_head),
+        cmocka_unit_test(attention_sees_its_window),
         cmocka_unit_test(attention_spreads_bad_numbers),
         cmocka_unit_test(memory_is_zeroed_and_aligned),
         cmocka_unit_test(reserve_refuses_and_keeps),
