@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/rope.h"
 
 struct nx_timeline {
     const nx_llm      *llm;
@@ -13,6 +14,7 @@ struct nx_timeline {
     float             *logits; /* [n_vocab] */
     bool               has_logits;
     int32_t            n, n_ctx, n_batch;
+    int32_t            epoch; /* of the keys in kv (rope.h); -1: none that can be used */
     const atomic_bool *cancel;
 };
 
@@ -124,16 +126,56 @@ typedef struct reading {
     void          *ctx;
 } reading;
 
-static void read_slice(nx_timeline *tl, const int32_t *ids, int32_t done, int32_t T, int32_t n,
-                       const reading *how)
-{
-    each    e = {.tl = tl, .fn = how->on_logits, .ctx = how->ctx, .done = done, .n = n};
-    int32_t pos = tl->n + done;
+/* n tokens from position `from` on, of which `done` are read; the text then has n_seq. */
+typedef struct stretch {
+    const int32_t *ids;
+    int32_t        from, done, n, n_seq;
+    bool           quiet; /* nobody wants its logits */
+} stretch;
 
-    if (how->on_logits)
-        nx_walk_step(tl->walk, &tl->kv, ids + done, T, pos, T, pass_logits, &e);
-    else
-        nx_walk_step(tl->walk, &tl->kv, ids + done, T, pos, done + T == n ? 1 : 0, keep_logits, tl);
+static void read_slice(nx_timeline *tl, const stretch *s, int32_t T, const reading *how)
+{
+    each         e = {.tl = tl, .fn = how->on_logits, .ctx = how->ctx, .done = s->done, .n = s->n};
+    nx_walk_rows step = {
+        .ids = s->ids + s->done, .T = T, .pos0 = s->from + s->done, .n_seq = s->n_seq};
+
+    if (how->on_logits) {
+        step.n_logits = T;
+        nx_walk_step(tl->walk, &tl->kv, &step, pass_logits, &e);
+    } else {
+        step.n_logits = s->done + T == s->n && !s->quiet ? 1 : 0;
+        nx_walk_step(tl->walk, &tl->kv, &step, keep_logits, tl);
+    }
+}
+
+static nx_status read_stretch(nx_timeline *tl, stretch s, const reading *how, nx_error *err)
+{
+    while (s.done < s.n) {
+        /* Rows written for positions beyond tl->n are nobody's until tl->n moves. */
+        if (tl->cancel && atomic_load(tl->cancel))
+            return nx_fail(err, NX_ECANCELLED, "cancelled after %d of %d tokens", s.done, s.n);
+        int32_t T = s.n - s.done < tl->n_batch ? s.n - s.done : tl->n_batch;
+        read_slice(tl, &s, T, how);
+        s.done += T;
+        if (how->progress) how->progress(how->ctx, s.done, s.n);
+    }
+    return NX_OK;
+}
+
+/* A text that outgrows its rope's short factors (or shrinks back) has all its keys computed again:
+ * what transformers does, too. Interrupted, the keys are of no use until it is done. */
+static nx_status renew_keys(nx_timeline *tl, int32_t n_seq, nx_error *err)
+{
+    int32_t   epoch = nx_rope_epoch(tl->llm->model, n_seq);
+    nx_status st = NX_OK;
+
+    if (epoch == tl->epoch) return NX_OK;
+    tl->epoch = -1;
+    if (tl->n > 0)
+        st = read_stretch(tl, (stretch){.ids = tl->ids, .n = tl->n, .n_seq = n_seq, .quiet = true},
+                          &(reading){0}, err);
+    if (!st) tl->epoch = epoch;
+    return st;
 }
 
 static nx_status read_all(nx_timeline *tl, const int32_t *ids, size_t n_ids, const reading *how,
@@ -142,17 +184,11 @@ static nx_status read_all(nx_timeline *tl, const int32_t *ids, size_t n_ids, con
     nx_status st = check_ids(tl, ids, n_ids, err);
     if (st) return st;
 
-    int32_t n = (int32_t)n_ids, done = 0;
-    while (done < n) {
-        /* Rows written for positions beyond tl->n are nobody's until tl->n moves. */
-        if (tl->cancel && atomic_load(tl->cancel))
-            return nx_fail(err, NX_ECANCELLED, "cancelled after %d of %d tokens", done, n);
-        int32_t T = n - done < tl->n_batch ? n - done : tl->n_batch;
-        read_slice(tl, ids, done, T, n, how);
-        done += T;
-        if (how->progress) how->progress(how->ctx, done, n);
-    }
-    st = tl->llm->be->ops->wait(tl->llm->be, err);
+    int32_t n = (int32_t)n_ids;
+    stretch all = {.ids = ids, .from = tl->n, .n = n, .n_seq = tl->n + n};
+    st = renew_keys(tl, all.n_seq, err);
+    if (!st) st = read_stretch(tl, all, how, err);
+    if (!st) st = tl->llm->be->ops->wait(tl->llm->be, err);
     if (st) return st;
     memcpy(tl->ids + tl->n, ids, n_ids * sizeof *ids);
     tl->n += n;

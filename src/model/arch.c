@@ -1,35 +1,39 @@
 /* arch.c - which architectures there are. */
 #include "model/arch.h"
 
+#include <stdio.h>
 #include <string.h>
 
-static const nx_arch_plan *const plans[] = {&nx_arch_llama};
+#include "format/printable.h"
 
-#define N_PLANS (sizeof plans / sizeof *plans)
-
-const nx_arch_plan *nx_arch_find(nx_str name)
-{
-    for (size_t i = 0; i < N_PLANS; i++)
-        if (nx_str_eq(name, nx_str_of(plans[i]->arch.name))) return plans[i];
-    return NULL;
-}
+static const nx_arch *const archs[] = {
+    &nx_arch_llama,  &nx_arch_qwen2,      &nx_arch_qwen2moe, &nx_arch_qwen3,   &nx_arch_qwen3moe,
+    &nx_arch_gemma2, &nx_arch_gemma3,     &nx_arch_phi3,     &nx_arch_gpt2,    &nx_arch_gptneox,
+    &nx_arch_olmo2,  &nx_arch_starcoder2, &nx_arch_granite,  &nx_arch_smollm3, NULL,
+};
 
 const nx_arch *const *nx_arch_list(void)
 {
-    static const nx_arch *const list[] = {&nx_arch_llama.arch, NULL};
-
-    _Static_assert(sizeof list / sizeof *list == N_PLANS + 1, "every plan is listed");
-    return list;
+    return archs;
 }
 
-int64_t nx_side_length(const nx_hparams *hp, nx_side side)
+nx_status nx_arch_find(const nx_arch **out, const nx_checkpoint *cp, nx_error *err)
 {
-    switch (side) {
-    case NX_SIDE_ONE: return 1;
-    case NX_SIDE_EMBD: return hp->n_embd;
-    case NX_SIDE_FF: return hp->n_ff;
-    case NX_SIDE_Q: return (int64_t)hp->n_heads * hp->head_dim;
-    case NX_SIDE_KV: return (int64_t)hp->n_heads_kv * hp->head_dim;
+    char      known[512] = "", shown[64];
+    nx_str    name;
+    nx_status st = nx_meta_string(cp, "general.architecture", &name, true, err);
+
+    if (st) return st;
+    for (const nx_arch *const *a = archs; *a; a++) {
+        if (nx_str_eq(name, nx_str_of((*a)->name))) {
+            *out = *a;
+            return NX_OK;
+        }
+        size_t len = strlen(known);
+        snprintf(known + len, sizeof known - len, "%s%s (%s)", len ? ", " : "", (*a)->name,
+                 (*a)->title);
     }
-    return 0;
+    return nx_meta_fail(cp, "general.architecture", NX_EUNSUPPORTED, err,
+                        "architecture \"%s\" is not supported (supported: %s)",
+                        nx_printable(shown, sizeof shown, name), known);
 }

@@ -7,12 +7,10 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/arena.h"
-#include "format/printable.h"
 #include "model/arch.h"
 
 /* The model and the memory of its small vectors, allocated together. */
@@ -23,248 +21,238 @@ typedef struct owned_model {
 
 typedef struct binder {
     const nx_checkpoint *cp;
-    const nx_arch_plan  *plan;
     nx_model            *m;
     nx_arena            *arena;
     int64_t              n_bound;
+    uint64_t             experts_bytes;
     nx_error            *err;
 } binder;
 
-static nx_status fail_shape(binder *b, const nx_tensor *t, int64_t cols, int64_t rows)
-{
-    return nx_tensor_fail(b->cp, t->name, NX_EFORMAT, b->err,
-                          "shape [%lld, %lld, %lld, %lld], expected [%lld, %lld] from the metadata",
-                          (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2],
-                          (long long)t->ne[3], (long long)cols, (long long)rows);
-}
-
-static nx_status find(binder *b, const char *name, int64_t cols, int64_t rows, bool required,
-                      const nx_tensor **out)
+/* The tensor of that name, its shape checked; NULL where it is absent and not required. */
+static nx_status find(binder *b, const char *name, int64_t cols, int64_t rows, int64_t planes,
+                      bool required, const nx_tensor **out)
 {
     const nx_tensor *t = *out = nx_checkpoint_tensor(b->cp, name);
 
     if (!t) {
         if (!required) return NX_OK;
         return nx_tensor_fail(b->cp, name, NX_EFORMAT, b->err, "every %s model has it",
-                              b->plan->arch.name);
+                              b->m->arch->name);
     }
-    if (t->ne[0] != cols || t->ne[1] != rows || t->ne[2] != 1 || t->ne[3] != 1)
-        return fail_shape(b, t, cols, rows);
+    if (t->ne[0] != cols || t->ne[1] != rows || t->ne[2] != planes || t->ne[3] != 1)
+        return nx_tensor_fail(
+            b->cp, t->name, NX_EFORMAT, b->err,
+            planes == 1 ? "shape [%lld, %lld, %lld, %lld], expected [%lld, %lld] from the metadata"
+                        : "shape [%lld, %lld, %lld, %lld], expected [%lld, %lld, %lld] from the "
+                          "metadata",
+            (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2], (long long)t->ne[3],
+            (long long)cols, (long long)rows, (long long)planes);
     b->n_bound++;
-    b->m->n_params += (uint64_t)(cols * rows);
+    b->m->n_params += (uint64_t)(cols * rows * planes);
     b->m->weights_bytes += t->bytes;
     return NX_OK;
 }
 
-static nx_status bind_matrix(binder *b, const char *name, int64_t cols, int64_t rows,
-                             nx_tensor *out)
+/* Rows row .. row + n - 1 of t as a matrix of its own. */
+static nx_tensor cut_rows(const nx_tensor *t, int64_t row, int64_t n)
 {
-    const nx_tensor *t;
-    nx_status        st = find(b, name, cols, rows, true, &t);
+    nx_tensor out = *t;
 
-    if (!st) *out = *t;
-    return st;
+    out.data = (const unsigned char *)t->data + (size_t)row * nx_tensor_row_bytes(t);
+    out.bytes = (size_t)n * nx_tensor_row_bytes(t);
+    out.n_dims = 2;
+    out.ne[1] = n;
+    out.ne[2] = out.ne[3] = 1;
+    if (nx_dtype_scales_apart(t->dtype)) out.first_number += row * t->ne[0];
+    return out;
 }
 
-static nx_status bind_vector(binder *b, const char *name, int64_t n, bool required,
-                             const float **out)
-{
-    const nx_tensor *t;
-    nx_status        st = find(b, name, n, 1, required, &t);
+/* ---- One slot ---- */
 
-    *out = NULL;
-    if (st || !t) return st;
-    float *v = nx_arena_alloc(b->arena, (size_t)n, sizeof *v);
-    if (!v) return nx_fail(b->err, NX_ENOMEM, "%s: %s", nx_checkpoint_path(b->cp), name);
-    nx_dtype_get(t->dtype)->decode(v, t->data, n);
+static nx_status copy_vector(binder *b, const nx_tensor *t, bool plus_one, const float **out)
+{
+    size_t n = (size_t)t->ne[0];
+    float *v = nx_arena_alloc(b->arena, n, sizeof *v);
+
+    if (!v) return nx_fail(b->err, NX_ENOMEM, "%s: %s", nx_checkpoint_path(b->cp), t->name);
+    nx_tensor_decode(v, t, 0, 1);
+    for (size_t i = 0; plus_one && i < n; i++) v[i] += 1.0f;
     *out = v;
     return NX_OK;
 }
 
-static nx_status bind_layer(binder *b, int32_t idx)
+static void cut_qkv(nx_layer *l, const nx_tensor *t, const nx_hparams *hp)
 {
-    const nx_hparams *hp = &b->m->hp;
-    nx_layer         *layer = &b->m->layers[idx];
-    char              name[96];
-    nx_status         st = NX_OK;
+    int64_t q = nx_side_length(hp, NX_SIDE_Q), kv = nx_side_length(hp, NX_SIDE_KV);
 
-    for (size_t i = 0; !st && i < b->plan->n_slots; i++) {
-        const nx_slot *s = &b->plan->slots[i];
-        int64_t        cols = nx_side_length(hp, s->cols), rows = nx_side_length(hp, s->rows);
-        unsigned char *place = (unsigned char *)layer + s->offset;
-
-        snprintf(name, sizeof name, "blk.%d.%s", idx, s->name);
-        if (s->rows == NX_SIDE_ONE)
-            st = bind_vector(b, name, cols, true, (const float **)(void *)place);
-        else
-            st = bind_matrix(b, name, cols, rows, (nx_tensor *)(void *)place);
-    }
-    return st;
+    l->wq = cut_rows(t, 0, q);
+    l->wk = cut_rows(t, q, kv);
+    l->wv = cut_rows(t, q + kv, kv);
 }
 
-static nx_status bind_rope_factors(binder *b)
+static nx_status bind_qkv_bias(binder *b, nx_layer *l, const nx_tensor *t)
 {
-    int32_t   n = b->m->hp.n_rot / 2;
-    nx_status st = bind_vector(b, "rope_freqs.weight", n, false, &b->m->rope_factors);
-
-    for (int32_t i = 0; !st && b->m->rope_factors && i < n; i++) {
-        float f = b->m->rope_factors[i];
-        if (!(f > 0) || !isfinite(f))
-            st = nx_tensor_fail(b->cp, "rope_freqs.weight", NX_EFORMAT, b->err,
-                                "factor %d is %g, expected a number above 0", i, (double)f);
-    }
-    return st;
-}
-
-static nx_status bind_head(binder *b)
-{
-    nx_model        *m = b->m;
-    const nx_tensor *head;
-    nx_status        st = find(b, "output.weight", m->hp.n_embd, m->hp.n_vocab, false, &head);
-
-    m->head_tied = !head;
-    m->head = head ? *head : m->tok_embd;
-    return st;
-}
-
-static nx_status bind_all(binder *b)
-{
-    nx_model  *m = b->m;
-    nx_hparams hp = m->hp;
-
-    m->layers = nx_arena_alloc(b->arena, (size_t)hp.n_layers, sizeof *m->layers);
-    if (!m->layers) return nx_fail(b->err, NX_ENOMEM, "%d layers", hp.n_layers);
-    nx_status st = bind_matrix(b, "token_embd.weight", hp.n_embd, hp.n_vocab, &m->tok_embd);
-    if (!st) st = bind_vector(b, "output_norm.weight", hp.n_embd, true, &m->out_norm);
-    if (!st) st = bind_head(b);
-    if (!st) st = bind_rope_factors(b);
-    for (int32_t i = 0; !st && i < hp.n_layers; i++) st = bind_layer(b, i);
-    return st;
-}
-
-/* ---- What the file has and we didn't take ---- */
-
-/* "blk.12.attn_q.weight": 12, and *rest at "attn_q.weight". -1 for other names. */
-static long layer_of(const char *name, const char **rest)
-{
-    char *end;
-
-    if (strncmp(name, "blk.", 4) != 0 || name[4] < '0' || name[4] > '9') return -1;
-    long idx = strtol(name + 4, &end, 10);
-    if (*end != '.') return -1;
-    *rest = end + 1;
-    return idx;
-}
-
-static bool in_list(const char *const *list, const char *name)
-{
-    for (; *list; list++)
-        if (strcmp(*list, name) == 0) return true;
-    return false;
-}
-
-static bool is_expected(const binder *b, const char *name, bool *ignored)
-{
-    static const char *const top[] = {"token_embd.weight", "output_norm.weight", "output.weight",
-                                      "rope_freqs.weight", NULL};
-    const char              *rest = NULL;
-    long                     idx = layer_of(name, &rest);
-
-    *ignored = idx >= 0 && in_list(b->plan->ignored, rest);
-    if (*ignored) return true;
-    if (idx < 0) return in_list(top, name);
-    if (idx >= b->m->hp.n_layers) return false;
-    for (size_t i = 0; i < b->plan->n_slots; i++)
-        if (strcmp(b->plan->slots[i].name, rest) == 0) return true;
-    return false;
-}
-
-static nx_status check_nothing_left(binder *b)
-{
-    int64_t n_ignored = 0;
-
-    for (int64_t i = 0; i < nx_checkpoint_n_tensors(b->cp); i++) {
-        const nx_tensor *t = nx_checkpoint_tensor_at(b->cp, i);
-        bool             ignored;
-        if (!is_expected(b, t->name, &ignored))
-            return nx_tensor_fail(b->cp, t->name, NX_EUNSUPPORTED, b->err,
-                                  "not part of a %s model as we compute it", b->plan->arch.name);
-        n_ignored += ignored;
-    }
-    if (b->n_bound + n_ignored == nx_checkpoint_n_tensors(b->cp)) return NX_OK;
-    /* "blk.01.x" and "blk.1.x" parse alike: one of them was never bound. */
-    return nx_tensor_fail(b->cp, nx_checkpoint_tensor_at(b->cp, 0)->name, NX_EFORMAT, b->err,
-                          "first of %lld tensors, of which only %lld have their place",
-                          (long long)nx_checkpoint_n_tensors(b->cp),
-                          (long long)(b->n_bound + n_ignored));
-}
-
-/* ---- The whole ---- */
-
-static nx_status find_plan(const nx_checkpoint *cp, const nx_arch_plan **out, nx_error *err)
-{
-    char      known[256] = "", shown[64];
-    nx_str    name;
-    nx_status st = nx_meta_string(cp, "general.architecture", &name, true, err);
+    int64_t   q = nx_side_length(&b->m->hp, NX_SIDE_Q), kv = nx_side_length(&b->m->hp, NX_SIDE_KV);
+    nx_status st = copy_vector(b, t, false, &l->bq);
 
     if (st) return st;
-    *out = nx_arch_find(name);
-    if (*out) return NX_OK;
-    for (const nx_arch *const *a = nx_arch_list(); *a; a++) {
-        size_t len = strlen(known);
-        snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", (*a)->name);
-    }
-    return nx_meta_fail(cp, "general.architecture", NX_EUNSUPPORTED, err,
-                        "architecture \"%s\" is not supported (supported: %s)",
-                        nx_printable(shown, sizeof shown, name), known);
+    l->bk = l->bq + q;
+    l->bv = l->bk + kv;
+    return NX_OK;
 }
 
-static nx_status check_refused_keys(const nx_checkpoint *cp, const nx_arch_plan *plan,
-                                    nx_error *err)
+/* Experts lie in one tensor {cols, rows, n_experts}, or each in its own. */
+static nx_status bind_experts(binder *b, const nx_slot *s, int32_t layer, const char *name,
+                              const nx_tensor **out)
 {
-    char key[128];
+    const nx_hparams *hp = &b->m->hp;
+    int64_t           cols = nx_side_length(hp, s->cols), rows = nx_side_length(hp, s->rows);
+    nx_tensor        *each = nx_arena_alloc(b->arena, (size_t)hp->n_experts, sizeof *each);
+    bool              stacked = nx_checkpoint_tensor(b->cp, name) != NULL;
+    nx_status         st = NX_OK;
+    char              one[96];
 
-    for (const char *const *k = plan->refused_keys; *k; k++) {
-        int64_t value = 0;
-        snprintf(key, sizeof key, "%s.%s", plan->arch.name, *k);
-        nx_status st = nx_meta_int(cp, key, &value, INT64_MIN, INT64_MAX, false, err);
-        if (st) return st;
-        if (value != 0)
-            return nx_meta_fail(cp, key, NX_EUNSUPPORTED, err, "%lld, not supported",
-                                (long long)value);
+    if (!each) return nx_fail(b->err, NX_ENOMEM, "%d experts", hp->n_experts);
+    snprintf(one, sizeof one, "blk.%d.%s.0.weight", layer, s->each);
+    const nx_tensor *t = nx_checkpoint_tensor(b->cp, one);
+    if (stacked || !t) st = find(b, name, cols, rows, hp->n_experts, true, &t);
+    for (int32_t e = 0; !st && e < hp->n_experts; e++) {
+        snprintf(one, sizeof one, "blk.%d.%s.%d.weight", layer, s->each, e);
+        if (!stacked) st = find(b, one, cols, rows, 1, true, &t);
+        if (st) break;
+        each[e] = cut_rows(t, stacked ? e * rows : 0, rows);
+        b->experts_bytes += each[e].bytes;
+    }
+    *out = each;
+    return st;
+}
+
+static nx_status bind_found(binder *b, const nx_slot *s, nx_layer *layer, void *place,
+                            const nx_tensor *t)
+{
+    switch (s->kind) {
+    case NX_SLOT_MATRIX: *(nx_tensor *)place = *t; return NX_OK;
+    case NX_SLOT_VECTOR: return copy_vector(b, t, false, place);
+    case NX_SLOT_NORM: return copy_vector(b, t, b->m->hp.norm_plus_one, place);
+    case NX_SLOT_QKV: cut_qkv(layer, t, &b->m->hp); return NX_OK;
+    case NX_SLOT_QKV_BIAS: return bind_qkv_bias(b, layer, t);
+    case NX_SLOT_GATE_UP:
+        layer->gate = cut_rows(t, 0, b->m->hp.n_ff);
+        layer->up = cut_rows(t, b->m->hp.n_ff, b->m->hp.n_ff);
+        return NX_OK;
+    case NX_SLOT_EXPERTS: break; /* bind_experts */
     }
     return NX_OK;
 }
 
-static uint64_t bytes_per_token(const nx_model *m)
+static nx_status bind_slot(void *ctx, const nx_slot *s, int32_t layer, const char *name,
+                           bool required)
 {
-    uint64_t bytes = m->weights_bytes;
+    binder          *b = ctx;
+    nx_layer        *l = layer < 0 ? NULL : &b->m->layers[layer];
+    unsigned char   *place = (l ? (unsigned char *)l : (unsigned char *)b->m) + s->offset;
+    const nx_tensor *t;
 
-    if (m->head_tied) return bytes;
-    return bytes - m->tok_embd.bytes + nx_tensor_row_bytes(&m->tok_embd);
+    if (s->kind == NX_SLOT_EXPERTS)
+        return bind_experts(b, s, layer, name, (const nx_tensor **)(void *)place);
+    nx_status st = find(b, name, nx_side_length(&b->m->hp, s->cols),
+                        nx_side_length(&b->m->hp, s->rows), 1, required, &t);
+    return st || !t ? st : bind_found(b, s, l, place, t);
+}
+
+/* ---- All of them ---- */
+
+static nx_status check_factors(binder *b, const char *name, const float *factors)
+{
+    for (int32_t i = 0; factors && i < b->m->hp.n_rot / 2; i++)
+        if (!(factors[i] > 0) || !isfinite(factors[i]))
+            return nx_tensor_fail(b->cp, name, NX_EFORMAT, b->err,
+                                  "factor %d is %g, expected a number above 0", i,
+                                  (double)factors[i]);
+    return NX_OK;
+}
+
+static nx_status check_nothing_left(binder *b, const nx_slot_walk *walk)
+{
+    int64_t n_ignored = 0, n = nx_checkpoint_n_tensors(b->cp);
+
+    for (int64_t i = 0; i < n; i++) {
+        const nx_tensor *t = nx_checkpoint_tensor_at(b->cp, i);
+        bool             ignored;
+        if (!nx_slots_expect(walk, t->name, &ignored))
+            return nx_tensor_fail(b->cp, t->name, NX_EUNSUPPORTED, b->err,
+                                  "not part of a %s model as we compute it", b->m->arch->name);
+        n_ignored += ignored;
+    }
+    if (b->n_bound + n_ignored == n) return NX_OK;
+    /* "blk.01.x" and "blk.1.x" parse alike: one of them was never bound. */
+    return nx_tensor_fail(b->cp, nx_checkpoint_tensor_at(b->cp, 0)->name, NX_EFORMAT, b->err,
+                          "first of %lld tensors, of which only %lld have their place",
+                          (long long)n, (long long)(b->n_bound + n_ignored));
+}
+
+static nx_status bind_all(binder *b, const nx_layer_kind *kinds)
+{
+    nx_model    *m = b->m;
+    nx_slot_walk walk = {.cp = b->cp, .arch = m->arch, .hp = &m->hp, .kinds = kinds};
+
+    m->layers = nx_arena_alloc(b->arena, (size_t)m->hp.n_layers, sizeof *m->layers);
+    if (!m->layers) return nx_fail(b->err, NX_ENOMEM, "%d layers", m->hp.n_layers);
+    for (int32_t i = 0; i < m->hp.n_layers; i++) m->layers[i].kind = kinds[i];
+    nx_status st = nx_slots_visit(&walk, bind_slot, b);
+    bool      two = m->hp.rope_scaling == NX_ROPE_SCALING_LONGROPE;
+    if (!st)
+        st = check_factors(b, two ? "rope_factors_short.weight" : "rope_freqs.weight",
+                           m->rope_factors);
+    if (!st) st = check_factors(b, "rope_factors_long.weight", m->rope_factors_long);
+    if (!st) st = check_nothing_left(b, &walk);
+    if (st) return st;
+    m->head_tied = !m->head.data;
+    if (m->head_tied) m->head = m->tok_embd;
+    return NX_OK;
+}
+
+static uint64_t bytes_per_token(const binder *b)
+{
+    const nx_model *m = b->m;
+    uint64_t        bytes = m->weights_bytes;
+
+    if (!m->head_tied) bytes -= m->tok_embd.bytes - nx_tensor_row_bytes(&m->tok_embd);
+    if (m->positions.data) bytes -= m->positions.bytes - nx_tensor_row_bytes(&m->positions);
+    if (!b->experts_bytes) return bytes;
+    uint64_t idle = (uint64_t)(m->hp.n_experts - m->hp.n_experts_used);
+    return bytes - b->experts_bytes / (uint64_t)m->hp.n_experts * idle;
+}
+
+/* The architecture, its numbers and its layers' kinds, which the caller frees with nx_free. */
+static nx_status read_metadata(const nx_checkpoint *cp, const nx_arch **arch, nx_hparams *hp,
+                               nx_layer_kind **kinds, nx_error *err)
+{
+    *kinds = NULL;
+    nx_status st = nx_arch_find(arch, cp, err);
+    if (!st) st = nx_hparams_read(hp, *arch, cp, err);
+    if (st) return st;
+    *kinds = nx_alloc((size_t)hp->n_layers, sizeof **kinds);
+    if (!*kinds) return nx_fail(err, NX_ENOMEM, "%d layers", hp->n_layers);
+    return nx_layer_kinds_read(*kinds, *arch, hp, cp, err);
 }
 
 nx_status nx_model_open(nx_model **out, const nx_checkpoint *cp, nx_error *err)
 {
-    const nx_arch_plan *plan;
+    nx_layer_kind *kinds;
+    owned_model   *o = nx_calloc(1, sizeof *o);
 
     *out = NULL;
-    nx_status st = find_plan(cp, &plan, err);
-    if (!st) st = check_refused_keys(cp, plan, err);
-    if (st) return st;
-    owned_model *o = nx_calloc(1, sizeof *o);
     if (!o) return nx_fail(err, NX_ENOMEM, "model");
-    o->model.arch = &plan->arch;
-
-    binder b = {.cp = cp, .plan = plan, .m = &o->model, .arena = &o->arena, .err = err};
-    st = nx_hparams_read(&o->model.hp, &plan->arch, cp, err);
-    if (!st) st = bind_all(&b);
-    if (!st) st = check_nothing_left(&b);
+    binder    b = {.cp = cp, .m = &o->model, .arena = &o->arena, .err = err};
+    nx_status st = read_metadata(cp, &o->model.arch, &o->model.hp, &kinds, err);
+    if (!st) st = bind_all(&b, kinds);
+    nx_free(kinds);
     if (st) {
         nx_model_close(&o->model);
         return st;
     }
-    o->model.bytes_per_token = bytes_per_token(&o->model);
+    o->model.bytes_per_token = bytes_per_token(&b);
     *out = &o->model;
     return NX_OK;
 }
@@ -276,4 +264,50 @@ void nx_model_close(nx_model *m)
     if (!o) return;
     nx_arena_free(&o->arena);
     nx_free(o);
+}
+
+/* ---- Description without weights ---- */
+
+typedef struct describer {
+    const nx_checkpoint *cp;
+    const nx_hparams    *hp;
+    nx_tensor_plan_fn    visit;
+    void                *ctx;
+    nx_error            *err;
+} describer;
+
+static nx_status describe_slot(void *ctx, const nx_slot *s, int32_t layer, const char *name,
+                               bool required)
+{
+    const describer *d = ctx;
+    nx_tensor_plan   t = {.name = name,
+                          .role = s->role,
+                          .layer = layer,
+                          .n_dims = s->rows == NX_SIDE_ONE && s->role == NX_ROLE_VECTOR ? 1 : 2,
+                          .ne = {nx_side_length(d->hp, s->cols), nx_side_length(d->hp, s->rows), 1}};
+
+    if (!required && !nx_checkpoint_tensor(d->cp, name)) return NX_OK;
+    if (s->kind == NX_SLOT_EXPERTS) {
+        t.n_dims = 3;
+        t.ne[2] = d->hp->n_experts;
+    }
+    return d->visit(d->ctx, &t, d->err);
+}
+
+nx_status nx_model_describe(const nx_checkpoint *cp, nx_hparams *hp, nx_tensor_plan_fn visit,
+                            void *ctx, nx_error *err)
+{
+    nx_layer_kind *kinds;
+    const nx_arch *arch;
+    nx_hparams     own = {0};
+    nx_status      st = read_metadata(cp, &arch, &own, &kinds, err);
+
+    if (!st) {
+        describer    d = {.cp = cp, .hp = &own, .visit = visit, .ctx = ctx, .err = err};
+        nx_slot_walk walk = {.cp = cp, .arch = arch, .hp = &own, .kinds = kinds};
+        st = nx_slots_visit(&walk, describe_slot, &d);
+    }
+    nx_free(kinds);
+    if (hp) *hp = own;
+    return st;
 }

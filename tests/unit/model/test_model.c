@@ -221,7 +221,7 @@ static void test_refusals_name_what_is_wrong(void **state)
     s = good(), s.arch = "bloom";
     refused(&s, NX_EUNSUPPORTED, "\"bloom\" is not supported (supported: llama");
     s = good(), s.experts = 8;
-    refused(&s, NX_EUNSUPPORTED, "llama.expert_count");
+    refused(&s, NX_EFORMAT, "llama.expert_used_count");
     s = good(), s.n_layers = 3;
     refused(&s, NX_EFORMAT, "blk.2.attn_norm.weight");
     s = good(), s.n_layers = 1;
@@ -244,8 +244,10 @@ static void test_refusals_name_what_is_wrong(void **state)
     refused(&s, NX_EFORMAT, "rope.freq_base");
     s = good(), s.rope_base = NAN;
     refused(&s, NX_EFORMAT, "rope.freq_base");
+    s = good(), s.scaling = "wool";
+    refused(&s, NX_EUNSUPPORTED, "\"wool\"");
     s = good(), s.scaling = "yarn";
-    refused(&s, NX_EUNSUPPORTED, "\"yarn\"");
+    refused(&s, NX_EFORMAT, "rope.scaling.factor");
     s = good(), s.scaling = "linear";
     refused(&s, NX_EFORMAT, "rope.scaling.factor");
     s = good(), s.drop = "token_embd.weight";
@@ -254,8 +256,8 @@ static void test_refusals_name_what_is_wrong(void **state)
     refused(&s, NX_EFORMAT, "blk.1.ffn_up.weight");
     s = good(), s.wrong_shape = "blk.1.ffn_up.weight";
     refused(&s, NX_EFORMAT, "shape [33, 48, 1, 1], expected [32, 48]");
-    s = good(), s.extra = "blk.0.attn_q.bias";
-    refused(&s, NX_EUNSUPPORTED, "blk.0.attn_q.bias");
+    s = good(), s.extra = "blk.0.attn_q_norm.weight";
+    refused(&s, NX_EUNSUPPORTED, "blk.0.attn_q_norm.weight");
     s = good(), s.extra = "blk.00.attn_norm.weight";
     refused(&s, NX_EFORMAT, "have their place");
     s = good(), s.extra = "surprise";
@@ -300,12 +302,17 @@ static void test_lack_of_memory_leaks_nothing(void **state)
 
 static void test_rope_angles(void **state)
 {
-    nx_hparams hp = {.n_rot = 16, .rope_base = 500000, .rope_scale = 4};
-    float      factors[8] = {1, 1, 1, 2, 4, 8, 8, 8}, freq[8], cs[3][8][2];
+    nx_model m = {.hp = {.n_rot = 16,
+                         .n_freq_dims = 16,
+                         .rope_base = 500000,
+                         .rope_scale = 4,
+                         .rope_scaling = NX_ROPE_SCALING_LINEAR}};
+    float    factors[8] = {1, 1, 1, 2, 4, 8, 8, 8}, freq[8], cs[3][8][2];
 
     (void)state;
-    nx_rope_frequencies(freq, &hp, factors);
-    nx_rope_table(&cs[0][0][0], freq, hp.n_rot, 1000, 3);
+    m.rope_factors = factors;
+    nx_rope_frequencies(freq, &m, NX_ROPE_GLOBAL, 1);
+    nx_rope_table(&cs[0][0][0], freq, m.hp.n_rot, 1, 1000, 3);
     for (int t = 0; t < 3; t++) {
         for (int i = 0; i < 8; i++) {
             double angle = (1000 + t) * pow(500000, -2.0 * i / 16) / 4 / (double)factors[i];
