@@ -66,6 +66,9 @@ int nx_cmd_logits(int argc, char **argv);
 int nx_cmd_info(int argc, char **argv);
 int nx_cmd_bench(int argc, char **argv);
 int nx_cmd_perplexity(int argc, char **argv);
+int nx_cmd_pull(int argc, char **argv);
+int nx_cmd_list(int argc, char **argv);
+int nx_cmd_rm(int argc, char **argv);
 
 /* ---- Options (option.c, option_help.c) ------------------------------------------------------ */
 
@@ -336,8 +339,9 @@ int       nx_out_finish(void);
 /* One line on stderr, drawn over: bar, counts, rate, time left. Appears after half a second of
  * work, and never when stderr isn't a terminal. */
 typedef struct nx_progress {
-    const char *label, *unit; /* "reading the prompt", "tokens" */
+    const char *label, *unit; /* "reading the prompt", "tokens"; unit "B": bytes, as kB, MB, GB */
     int64_t     start_ns, drawn_ns;
+    int64_t     base; /* of `done`, what was there before we began: doesn't count as speed */
     bool        shown;
 } nx_progress;
 

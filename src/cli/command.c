@@ -16,6 +16,9 @@ static const nx_command table[] = {
     {"logits", "show what a model thinks comes next, at every position", nx_cmd_logits},
     {"bench", "time a model, or random weights of a real shape", nx_cmd_bench},
     {"perplexity", "measure how much a text surprises a model", nx_cmd_perplexity},
+    {"pull", "fetch a model from the Hugging Face Hub", nx_cmd_pull},
+    {"list", "list the models on this machine", nx_cmd_list},
+    {"rm", "remove a fetched model", nx_cmd_rm},
     {"help", "explain a command", nx_cmd_help},
     {NULL, NULL, NULL},
 };

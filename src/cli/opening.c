@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/own_models.h"
 #include "lib/backends.h"
+#include "os/dir.h"
 #include "os/file.h"
 
 #define SHIPPED "nexus-mini.gguf"
@@ -22,13 +24,39 @@ static bool program_folder(char *out, size_t cap)
     return true;
 }
 
+/* A model by name: in our own folder, else in the Hugging Face cache. What is there as a path wins;
+ * a path that isn't there stays one, so that its own error tells. */
+static nx_status by_name(const char **path, char *out, size_t cap, nx_error *err)
+{
+    char        folder[2048], found[NX_HUB_PATH_MAX];
+    nx_hub      hub;
+    nx_hub_name name;
+
+    if (nx_file_exists(*path) || nx_dir_exists(*path)) return NX_OK;
+    if (!strchr(*path, '/') && nx_models_folder(folder, sizeof folder) &&
+        nx_path_write(out, cap, "%s/%s", folder, *path) &&
+        (nx_file_exists(out) || nx_dir_exists(out))) {
+        *path = out;
+        return NX_OK;
+    }
+    if (!nx_hub_name_likely(*path)) return NX_OK;
+    nx_status st = nx_hub_name_parse(&name, *path, err);
+    if (!st) st = nx_hub_open(&hub, err);
+    if (!st) st = nx_hub_locate(found, &hub, &name, err);
+    if (st) return st;
+    if (!nx_path_write(out, cap, "%s", found))
+        return nx_fail(err, NX_ELIMIT, "%s: path too long", found);
+    *path = out;
+    return NX_OK;
+}
+
 nx_status nx_model_path(const char **path, char *out, size_t cap, const char *given, nx_error *err)
 {
     static const char *const places[] = {"../../models/", "../share/nexus/models/"};
     char                     folder[3072];
 
     *path = given;
-    if (given) return NX_OK;
+    if (given) return by_name(path, out, cap, err);
     if (!program_folder(folder, sizeof folder))
         return nx_fail(err, NX_ENOENT,
                        "no model given, and /proc/self/exe doesn't say where to "

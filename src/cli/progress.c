@@ -25,7 +25,7 @@ void nx_format_count(char *out, size_t cap, double n)
 
 void nx_format_bytes(char *out, size_t cap, uint64_t bytes)
 {
-    char number[32];
+    char number[24];
 
     nx_format_count(number, sizeof number, (double)bytes);
     snprintf(out, cap, "%s%sB", number, bytes < 1000 ? " " : "");
@@ -49,11 +49,20 @@ static void draw(const nx_progress *p, int64_t done, int64_t total, double elaps
     int         n_full = (int)((double)n_bar * (double)done / (double)total);
     int         n;
 
-    nx_format_count(rate, sizeof rate, (double)done / elapsed_s);
-    format_time(left, sizeof left, elapsed_s * (double)(total - done) / (double)done);
-    n = snprintf(line, sizeof line, "%s [%.*s%.*s] %lld/%lld %s, %s/s, %s left", p->label, n_full,
-                 full, n_bar - n_full, empty, (long long)done, (long long)total, p->unit, rate,
-                 left);
+    double new = (double)(done - p->base); /* what came since we began */
+    nx_format_count(rate, sizeof rate, new / elapsed_s);
+    format_time(left, sizeof left, elapsed_s * (double)(total - done) / (new > 0 ? new : 1));
+    if (strcmp(p->unit, "B") == 0) {
+        char some[32], all[32];
+        nx_format_bytes(some, sizeof some, (uint64_t)done);
+        nx_format_bytes(all, sizeof all, (uint64_t)total);
+        n = snprintf(line, sizeof line, "%s [%.*s%.*s] %s/%s, %sB/s, %s left", p->label, n_full,
+                     full, n_bar - n_full, empty, some, all, rate, left);
+    } else {
+        n = snprintf(line, sizeof line, "%s [%.*s%.*s] %lld/%lld %s, %s/s, %s left", p->label,
+                     n_full, full, n_bar - n_full, empty, (long long)done, (long long)total,
+                     p->unit, rate, left);
+    }
     int width = nx_terminal_width(2) - 1; /* a full last column would wrap */
     dprintf(2, "\r%.*s\033[K", n < width ? n : width, line);
 }

@@ -1,0 +1,47 @@
+/* digest.c - over GnuTLS, which uses the processor's own SHA instructions. */
+#include "net/digest.h"
+
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+
+static gnutls_digest_algorithm_t algorithm(nx_digest_kind kind)
+{
+    return kind == NX_DIGEST_SHA256 ? GNUTLS_DIG_SHA256 : GNUTLS_DIG_SHA1;
+}
+
+nx_status nx_digest_begin(nx_digest *d, nx_digest_kind kind, nx_error *err)
+{
+    gnutls_hash_hd_t hash;
+
+    nx_digest_abort(d);
+    int rc = gnutls_hash_init(&hash, algorithm(kind));
+    if (rc < 0) return nx_fail(err, NX_ENOMEM, "SHA: %s", gnutls_strerror(rc));
+    *d = (nx_digest){hash, kind};
+    return NX_OK;
+}
+
+void nx_digest_add(nx_digest *d, const void *bytes, size_t n)
+{
+    if (n) gnutls_hash(d->state, bytes, n);
+}
+
+void nx_digest_end(nx_digest *d, char hex[NX_DIGEST_HEX_MAX])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char     raw[32];
+    int               n = (int)gnutls_hash_get_len(algorithm(d->kind));
+
+    gnutls_hash_deinit(d->state, raw);
+    d->state = NULL;
+    for (int i = 0; i < n; i++) {
+        hex[2 * i] = digits[raw[i] >> 4];
+        hex[2 * i + 1] = digits[raw[i] & 15];
+    }
+    hex[2 * n] = '\0';
+}
+
+void nx_digest_abort(nx_digest *d)
+{
+    if (d->state) gnutls_hash_deinit(d->state, NULL);
+    d->state = NULL;
+}
