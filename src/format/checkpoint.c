@@ -21,6 +21,13 @@ typedef struct part {
     nx_gguf     g;
 } part;
 
+/* What others made and this checkpoint frees. */
+typedef struct owned {
+    struct owned *next;
+    void         *p;
+    void (*release)(void *p);
+} owned;
+
 struct nx_checkpoint {
     char           *path;  /* of the first part */
     part           *parts; /* [n_parts] */
@@ -29,6 +36,7 @@ struct nx_checkpoint {
     nx_gguf_tensor *tensors; /* [n_tensors], by part, then in file order */
     int64_t         n_tensors;
     nx_name_index   tensor_index;
+    owned          *owned;
 };
 
 /* ---- Names of split sets ---- */
@@ -324,6 +332,12 @@ void nx_checkpoint_close(nx_checkpoint *cp)
         nx_gguf_free(&cp->parts[i].g);
         nx_file_map_close(&cp->parts[i].map);
     }
+    while (cp->owned) {
+        owned *o = cp->owned;
+        cp->owned = o->next;
+        o->release(o->p);
+        nx_free(o);
+    }
     nx_free(cp->parts);
     nx_free(cp->tensors);
     nx_name_index_free(&cp->tensor_index);
@@ -399,6 +413,35 @@ void nx_checkpoint_willneed(const nx_checkpoint *cp)
 {
     for (int32_t i = 0; i < cp->n_parts; i++)
         nx_file_map_willneed(&cp->parts[i].map, 0, cp->parts[i].map.bytes);
+}
+
+void nx_checkpoint_forget(const nx_checkpoint *cp, const void *data, size_t bytes)
+{
+    for (int32_t i = 0; i < cp->n_parts; i++) nx_file_map_forget(&cp->parts[i].map, data, bytes);
+}
+
+void nx_checkpoint_replace(nx_checkpoint *cp, int64_t i, const nx_tensor *t)
+{
+    nx_tensor *to = &cp->tensors[i].t;
+
+    to->dtype = t->dtype;
+    to->data = t->data;
+    to->bytes = t->bytes;
+    to->scales = t->scales;
+    to->first_number = t->first_number;
+}
+
+nx_status nx_checkpoint_own(nx_checkpoint *cp, void *p, void (*release)(void *p), nx_error *err)
+{
+    owned *o = nx_alloc(1, sizeof *o);
+
+    if (!o) {
+        release(p);
+        return nx_fail(err, NX_ENOMEM, "out of memory for a checkpoint");
+    }
+    *o = (owned){.next = cp->owned, .p = p, .release = release};
+    cp->owned = o;
+    return NX_OK;
 }
 
 int64_t nx_checkpoint_n_meta(const nx_checkpoint *cp)

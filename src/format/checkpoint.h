@@ -45,6 +45,17 @@ nx_str nx_checkpoint_file(const nx_checkpoint *cp, const char *name);
 /* Advise the kernel to read the weights in, in file order. */
 void nx_checkpoint_willneed(const nx_checkpoint *cp);
 
+/* [data, data + bytes) was read and won't be needed soon: where it is mapped from a file, its pages
+ * leave this process's memory (not the page cache). Other memory is left alone. */
+void nx_checkpoint_forget(const nx_checkpoint *cp, const void *data, size_t bytes);
+
+/* Give tensor i the type, data, scales and bytes of t, which has the same shape: for those who make
+ * a checkpoint smaller while they load it. Before anybody else looks at cp. */
+void nx_checkpoint_replace(nx_checkpoint *cp, int64_t i, const nx_tensor *t);
+
+/* cp owns p from now on, and frees it by release(p) when it is closed. NX_ENOMEM: p is released. */
+nx_status nx_checkpoint_own(nx_checkpoint *cp, void *p, void (*release)(void *p), nx_error *err);
+
 /* ---- Metadata ---- */
 
 /* GGUF's value types, with its numbers. */

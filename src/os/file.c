@@ -72,6 +72,18 @@ void nx_file_map_willneed(const nx_file_map *m, size_t offset, size_t bytes)
     (void)madvise((void *)(uintptr_t)(m->data + start), bytes + (offset - start), MADV_WILLNEED);
 }
 
+void nx_file_map_forget(const nx_file_map *m, const void *data, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)data, to = from + bytes;
+    uintptr_t begin = (uintptr_t)m->data, end = begin + m->bytes;
+
+    if (!m->data || to <= begin || from >= end) return;
+    /* Both ends of the mapping stand at pages. */
+    from = from <= begin ? begin : (from + page - 1) / page * page;
+    to = to >= end ? end : to / page * page;
+    if (from < to) (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 /* After a failed read or write: true when it should be tried again. A descriptor that someone else
  * made non-blocking (a terminal shared with another program) is waited for. */
 static bool wait_again(int fd, short events, int e)

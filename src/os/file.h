@@ -23,6 +23,10 @@ void      nx_file_map_close(nx_file_map *m); /* an all-zero struct is fine */
 /* Ask the kernel to read ahead and to keep the pages (advice: failures are ignored). */
 void nx_file_map_willneed(const nx_file_map *m, size_t offset, size_t bytes);
 
+/* Let go of the pages that lie wholly inside [data, data + bytes) of the mapping, other bytes are
+ * left alone: they leave this process and stay in the page cache; reading them brings them back. */
+void nx_file_map_forget(const nx_file_map *m, const void *data, size_t bytes);
+
 /* Append all of fd to out until its end (a pipe, stdin, a file). NX_ELIMIT beyond out->max. */
 nx_status nx_fd_read_all(nx_buf *out, int fd, const char *name, nx_error *err);
 nx_status nx_file_read_all(nx_buf *out, const char *path, nx_error *err);

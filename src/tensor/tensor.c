@@ -30,13 +30,17 @@ static void apply(float *dst, const nx_tensor_scales *s, int64_t first, int64_t 
     }
 }
 
-void nx_tensor_decode(float *dst, const nx_tensor *t, int64_t row, int64_t n_rows)
+void nx_tensor_decode_numbers(float *dst, const nx_tensor *t, int64_t first, int64_t n)
 {
-    const nx_dtype_info *info = nx_dtype_get(t->dtype);
-    int64_t              n = n_rows * t->ne[0], first = row * t->ne[0];
+    const uint8_t *data = (const uint8_t *)t->data + nx_dtype_row_bytes(t->dtype, first);
 
-    info->decode(dst, (const uint8_t *)t->data + (size_t)row * nx_tensor_row_bytes(t), n);
+    nx_dtype_get(t->dtype)->decode(dst, data, n);
     if (nx_dtype_scales_apart(t->dtype))
         apply(dst, t->scales, t->first_number + first, n,
               t->dtype == NX_DTYPE_INT8 ? 127.0f : 1.0f);
+}
+
+void nx_tensor_decode(float *dst, const nx_tensor *t, int64_t row, int64_t n_rows)
+{
+    nx_tensor_decode_numbers(dst, t, row * t->ne[0], n_rows * t->ne[0]);
 }

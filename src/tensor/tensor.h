@@ -54,4 +54,8 @@ static inline size_t nx_tensor_row_bytes(const nx_tensor *t)
 /* Numbers of rows row .. row + n_rows - 1 to f32, scales applied: dst [n_rows, ne[0]]. */
 void nx_tensor_decode(float *dst, const nx_tensor *t, int64_t row, int64_t n_rows);
 
+/* The same for numbers first .. first + n - 1 of the whole tensor, row-major; both are multiples of
+ * the type's block_len. */
+void nx_tensor_decode_numbers(float *dst, const nx_tensor *t, int64_t first, int64_t n);
+
 #endif
