@@ -123,7 +123,8 @@ int nx_info_print_json(const nx_info *info, bool tensors)
 
     nx_jw_open(&w, NULL, '{');
     nx_jw_text(&w, "file", nx_checkpoint_path(info->cp));
-    nx_jw_int(&w, "gguf_version", nx_checkpoint_version(info->cp));
+    if (nx_checkpoint_version(info->cp)) /* none: a Hugging Face folder */
+        nx_jw_int(&w, "gguf_version", nx_checkpoint_version(info->cp));
     nx_jw_u64(&w, "bytes", nx_checkpoint_bytes(info->cp));
     nx_jw_string(&w, "architecture", info->arch);
     nx_jw_string(&w, "name", info->name);

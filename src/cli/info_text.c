@@ -21,8 +21,11 @@ static void print_file(const nx_info *info)
 
     nx_printable_path(path, sizeof path, nx_checkpoint_path(info->cp));
     nx_format_bytes(bytes, sizeof bytes, nx_checkpoint_bytes(info->cp));
-    nx_out_printf(LABEL "%s (GGUF %" PRIu32 ", %s)\n", "file", path,
-                  nx_checkpoint_version(info->cp), bytes);
+    if (nx_checkpoint_version(info->cp))
+        nx_out_printf(LABEL "%s (GGUF %" PRIu32 ", %s)\n", "file", path,
+                      nx_checkpoint_version(info->cp), bytes);
+    else
+        nx_out_printf(LABEL "%s (Hugging Face, %s)\n", "folder", path, bytes);
     line_str("name", info->name);
     line_str("architecture", info->arch);
     nx_format_count(count, sizeof count, (double)info->n_params);

@@ -1,4 +1,5 @@
-/* checkpoint.c - opens a GGUF file, or all files of a split set, as one list of named tensors.
+/* checkpoint.c - opens a GGUF file, or all files of a split set, as one list of named tensors; hands
+ *                folders to hf.c.
  *
  * Idea: a split set is named NAME-00001-of-00003.gguf. The name says where the parts are; the keys
  *       split.no, split.count and split.tensors.count in each part must agree with it. Metadata
@@ -12,32 +13,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "format/gguf_read.h"
+#include "format/hf.h"
 #include "format/printable.h"
+#include "os/dir.h"
 #include "os/file.h"
 
-typedef struct part {
-    nx_file_map map; /* all zero for bytes that the caller lends */
-    nx_gguf     g;
-} part;
-
-/* What others made and this checkpoint frees. */
-typedef struct owned {
-    struct owned *next;
-    void         *p;
-    void (*release)(void *p);
-} owned;
-
-struct nx_checkpoint {
-    char           *path;  /* of the first part */
-    part           *parts; /* [n_parts] */
-    int32_t         n_parts;
-    uint64_t        bytes;
-    nx_gguf_tensor *tensors; /* [n_tensors], by part, then in file order */
-    int64_t         n_tensors;
-    nx_name_index   tensor_index;
-    owned          *owned;
-};
+typedef nx_checkpoint_part part;
 
 /* ---- Names of split sets ---- */
 
@@ -137,6 +118,7 @@ static nx_status open_part(part *p, const char *path, nx_error *err)
 {
     nx_status st = nx_file_map_open(&p->map, path, err);
 
+    if (!st) st = nx_folder_check_file(path, p->map.data, p->map.bytes, err);
     return st ? st : nx_gguf_read(&p->g, path, p->map.data, p->map.bytes, err);
 }
 
@@ -292,19 +274,41 @@ static nx_status finish(nx_checkpoint **out, nx_checkpoint *cp, nx_status st)
     return NX_OK;
 }
 
-nx_status nx_checkpoint_open(nx_checkpoint **out, const char *path, nx_error *err)
+static nx_status open_gguf(nx_checkpoint *cp, const char *path, nx_error *err)
 {
-    nx_checkpoint *cp;
-    split_name     split;
+    split_name split;
+    nx_status  st;
 
-    *out = NULL;
-    nx_status st = create(&cp, err);
-    if (st) return st;
     if (split_name_read(&split, path))
         st = open_split(cp, path, &split, err);
     else
         st = open_whole(cp, path, err);
-    if (!st) st = gather(cp, err);
+    return st ? st : gather(cp, err);
+}
+
+static nx_status open_folder(nx_checkpoint *cp, const char *path, nx_error *err)
+{
+    char     *file = NULL;
+    nx_status st = nx_folder_look(&file, path, err);
+
+    if (st) return st;
+    if (file) {
+        st = open_gguf(cp, file, err);
+        nx_free(file);
+        return st;
+    }
+    cp->path = nx_strdup(path);
+    return cp->path ? nx_hf_open(cp, err) : nx_fail(err, NX_ENOMEM, "out of memory for a path");
+}
+
+nx_status nx_checkpoint_open(nx_checkpoint **out, const char *path, nx_error *err)
+{
+    nx_checkpoint *cp;
+
+    *out = NULL;
+    nx_status st = create(&cp, err);
+    if (st) return st;
+    st = nx_dir_exists(path) ? open_folder(cp, path, err) : open_gguf(cp, path, err);
     return finish(out, cp, st);
 }
 
@@ -333,7 +337,7 @@ void nx_checkpoint_close(nx_checkpoint *cp)
         nx_file_map_close(&cp->parts[i].map);
     }
     while (cp->owned) {
-        owned *o = cp->owned;
+        nx_checkpoint_owned *o = cp->owned;
         cp->owned = o->next;
         o->release(o->p);
         nx_free(o);
@@ -341,6 +345,7 @@ void nx_checkpoint_close(nx_checkpoint *cp)
     nx_free(cp->parts);
     nx_free(cp->tensors);
     nx_name_index_free(&cp->tensor_index);
+    nx_hf_close(cp->hf);
     nx_free(cp->path);
     nx_free(cp);
 }
@@ -359,7 +364,7 @@ uint64_t nx_checkpoint_bytes(const nx_checkpoint *cp)
 
 uint32_t nx_checkpoint_version(const nx_checkpoint *cp)
 {
-    return cp->parts[0].g.version;
+    return cp->hf ? 0 : cp->parts[0].g.version;
 }
 
 int64_t nx_checkpoint_n_tensors(const nx_checkpoint *cp)
@@ -390,6 +395,7 @@ nx_status nx_tensor_fail(const nx_checkpoint *cp, const char *name, nx_status st
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    if (cp->hf) return nx_hf_tensor_fail(cp, name, i, st, err, text);
     if (i >= 0) {
         g = &cp->parts[cp->tensors[i].part].g;
         snprintf(where, sizeof where, "at byte %" PRIu64, cp->tensors[i].entry_at);
@@ -404,20 +410,27 @@ nx_status nx_tensor_fail(const nx_checkpoint *cp, const char *name, nx_status st
 
 nx_str nx_checkpoint_file(const nx_checkpoint *cp, const char *name)
 {
-    (void)cp; /* a GGUF file carries everything inside */
-    (void)name;
-    return (nx_str){NULL, 0};
+    return cp->hf ? nx_hf_side_text(cp->hf, name) : (nx_str){NULL, 0};
+}
+
+const char *nx_checkpoint_file_name(const nx_checkpoint *cp, int32_t i)
+{
+    return cp->hf && i >= 0 && i < cp->hf->n_sides ? cp->hf->sides[i].name : NULL;
 }
 
 void nx_checkpoint_willneed(const nx_checkpoint *cp)
 {
     for (int32_t i = 0; i < cp->n_parts; i++)
         nx_file_map_willneed(&cp->parts[i].map, 0, cp->parts[i].map.bytes);
+    for (int32_t i = 0; cp->hf && i < cp->hf->n_shards; i++)
+        nx_file_map_willneed(&cp->hf->shards[i].map, 0, cp->hf->shards[i].map.bytes);
 }
 
 void nx_checkpoint_forget(const nx_checkpoint *cp, const void *data, size_t bytes)
 {
     for (int32_t i = 0; i < cp->n_parts; i++) nx_file_map_forget(&cp->parts[i].map, data, bytes);
+    for (int32_t i = 0; cp->hf && i < cp->hf->n_shards; i++)
+        nx_file_map_forget(&cp->hf->shards[i].map, data, bytes);
 }
 
 void nx_checkpoint_replace(nx_checkpoint *cp, int64_t i, const nx_tensor *t)
@@ -433,13 +446,13 @@ void nx_checkpoint_replace(nx_checkpoint *cp, int64_t i, const nx_tensor *t)
 
 nx_status nx_checkpoint_own(nx_checkpoint *cp, void *p, void (*release)(void *p), nx_error *err)
 {
-    owned *o = nx_alloc(1, sizeof *o);
+    nx_checkpoint_owned *o = nx_alloc(1, sizeof *o);
 
     if (!o) {
         release(p);
         return nx_fail(err, NX_ENOMEM, "out of memory for a checkpoint");
     }
-    *o = (owned){.next = cp->owned, .p = p, .release = release};
+    *o = (nx_checkpoint_owned){.next = cp->owned, .p = p, .release = release};
     cp->owned = o;
     return NX_OK;
 }

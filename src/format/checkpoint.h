@@ -13,10 +13,13 @@
 
 typedef struct nx_checkpoint nx_checkpoint;
 
-/* Open a GGUF file; of a split set, any part's name loads all parts. Everything structural is
- * checked here: after NX_OK every tensor lies inside its mapping and every metadata value is
- * readable. Errors: NX_ENOENT, NX_EIO, NX_EINVAL (a directory), NX_EFORMAT (field and byte offset
- * in the message), NX_EUNSUPPORTED (a tensor type, by name), NX_ENOMEM. */
+/* Open a GGUF file (of a split set, any part's name loads all parts), a Hugging Face folder, or a
+ * folder that holds one GGUF model. Everything structural is checked here: after NX_OK every tensor
+ * lies inside its mapping and every metadata value is readable. A folder with config.json alone is
+ * a description: it opens without tensors.
+ * Errors: NX_ENOENT, NX_EIO, NX_EINVAL (a folder of several models), NX_EFORMAT (field and byte
+ * offset, or the field of config.json, in the message), NX_EUNSUPPORTED (a tensor type, an
+ * architecture, by name; pickled weights), NX_ENOMEM. */
 nx_status nx_checkpoint_open(nx_checkpoint **out, const char *path, nx_error *err);
 void      nx_checkpoint_close(nx_checkpoint *cp); /* NULL does nothing */
 
@@ -26,14 +29,15 @@ nx_status nx_checkpoint_open_bytes(nx_checkpoint **out, const char *name, const 
                                    size_t n, nx_error *err);
 
 const char      *nx_checkpoint_path(const nx_checkpoint *cp);    /* of a split set: of part 1 */
-uint32_t         nx_checkpoint_version(const nx_checkpoint *cp); /* of GGUF */
+uint32_t         nx_checkpoint_version(const nx_checkpoint *cp); /* of GGUF; 0: a folder */
 uint64_t         nx_checkpoint_bytes(const nx_checkpoint *cp);   /* of all its files */
 int64_t          nx_checkpoint_n_tensors(const nx_checkpoint *cp);
 const nx_tensor *nx_checkpoint_tensor_at(const nx_checkpoint *cp, int64_t i);
 const nx_tensor *nx_checkpoint_tensor(const nx_checkpoint *cp, const char *name); /* or NULL */
 
 /* st with the message "FILE: tensor NAME at byte N: ..." (or "... missing between byte A and byte
- * B: ..."): for the floors above, which know what tensors a model should have. */
+ * B: ..."): for the floors above, which know what tensors a model should have. name is GGUF's; of a
+ * folder the message says its own name too. */
 nx_status nx_tensor_fail(const nx_checkpoint *cp, const char *name, nx_status st, nx_error *err,
                          const char *fmt, ...) NX_PRINTF(5, 6);
 
@@ -41,6 +45,10 @@ nx_status nx_tensor_fail(const nx_checkpoint *cp, const char *name, nx_status st
  * "chat_template.jinja"), or an empty span with p NULL when there is none; a GGUF file has none.
  * A view into a mapping that dies with cp. */
 nx_str nx_checkpoint_file(const nx_checkpoint *cp, const char *name);
+
+/* The names of those files, additional_chat_templates/NAME.jinja among them: i from 0, NULL behind
+ * the last. */
+const char *nx_checkpoint_file_name(const nx_checkpoint *cp, int32_t i);
 
 /* Advise the kernel to read the weights in, in file order. */
 void nx_checkpoint_willneed(const nx_checkpoint *cp);

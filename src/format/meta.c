@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "format/checkpoint.h"
-#include "format/gguf_read.h"
+#include "format/hf.h"
 #include "format/printable.h"
 
 const char *nx_meta_type_name(nx_meta_type t)
@@ -35,6 +34,7 @@ nx_status nx_meta_fail(const nx_checkpoint *cp, const char *key, nx_status st, n
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    if (cp->hf) return nx_hf_meta_fail(cp->hf, key, m != NULL, st, err, text);
     if (m)
         snprintf(where, sizeof where, "at byte %" PRIu64, m->offset);
     else if (n > 0)

@@ -26,8 +26,10 @@ nx_status nx_recipe_parse(nx_recipe *out, const char *name, nx_error *err)
     static const struct {
         const char *name;
         nx_recipe   r;
-    } aliases[] = {{"q3_k", NX_RECIPE_Q3_K_M}, {"q4_k", NX_RECIPE_Q4_K_M},
-                   {"q5_k", NX_RECIPE_Q5_K_M}, {"nf4_dq", NX_RECIPE_NF4_DQ}};
+    } aliases[] = {{"q3_k", NX_RECIPE_Q3_K_M},
+                   {"q4_k", NX_RECIPE_Q4_K_M},
+                   {"q5_k", NX_RECIPE_Q5_K_M},
+                   {"nf4_dq", NX_RECIPE_NF4_DQ}};
     char known[256] = "";
 
     for (int r = 0; r < NX_RECIPE_COUNT; r++) {
@@ -209,7 +211,8 @@ uint64_t nx_recipe_bytes(nx_recipe r, nx_dtype t, int64_t n_cols, int64_t n_rows
     uint64_t n = (uint64_t)n_cols * (uint64_t)n_rows;
 
     if (t == NX_DTYPE_INT8) return n + (uint64_t)n_rows * sizeof(float);
-    if (!nx_dtype_scales_apart(t)) return (uint64_t)nx_dtype_row_bytes(t, n_cols) * (uint64_t)n_rows;
+    if (!nx_dtype_scales_apart(t))
+        return (uint64_t)nx_dtype_row_bytes(t, n_cols) * (uint64_t)n_rows;
     uint64_t blocks = (n + NX_BNB_BLOCK - 1) / NX_BNB_BLOCK;
     if (r != NX_RECIPE_NF4_DQ) return (n + 1) / 2 + blocks * sizeof(float);
     uint64_t nested = (blocks + NX_BNB_NESTED_BLOCK - 1) / NX_BNB_NESTED_BLOCK;

@@ -31,7 +31,7 @@ typedef struct nx_recoder {
     nx_numbers from;
     nx_dtype   to;
     nx_pool   *pool;
-    int64_t    unit;    /* numbers in a unit; the last one may be shorter */
+    int64_t    unit; /* numbers in a unit; the last one may be shorter */
     int64_t    n_units;
     float     *scratch; /* [threads, unit's multiple] */
     int64_t    scratch_len;

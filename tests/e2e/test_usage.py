@@ -119,7 +119,7 @@ class NotAModel(Case):
         self.each("/nowhere/model.gguf", 1, "/nowhere/model.gguf", "no such file")
 
     def test_directory(self):
-        self.each(self.tmp, 1, self.tmp, "directory")
+        self.each(self.tmp, 1, self.tmp, "no model in this folder")
 
     def test_text(self):
         self.each(self.file("a.txt", b"Once upon a time there was no model.\n" * 40), 1, "a.txt",

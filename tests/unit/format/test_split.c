@@ -221,7 +221,7 @@ static void reports_every_failed_allocation(void **state)
 static void refuses_what_is_no_file(void **state)
 {
     (void)state;
-    expect_path_refused("", NX_EINVAL, dir, "is a directory");
+    expect_path_refused("", NX_EINVAL, dir, "several models");
     expect_path_refused("absent.gguf", NX_ENOENT, "absent.gguf", "no such file");
 }
 
