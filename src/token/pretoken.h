@@ -10,16 +10,19 @@
 #define NX_TOKEN_PRETOKEN_H
 
 #include "base/buf.h"
+#include "token/cut.h"
 
-#define NX_PATTERNS_MAX 4
+#define NX_PATTERNS_MAX 6
 
 typedef struct nx_pretoken_kind nx_pretoken_kind; /* a row of the table in pretoken.c */
 
 typedef struct nx_pretoken {
     const nx_pretoken_kind *kind;
+    const nx_cut           *cuts[NX_PATTERNS_MAX];  /* by hand; NULL: by pattern */
     void                   *codes[NX_PATTERNS_MAX]; /* pcre2_code */
     bool                    jit[NX_PATTERNS_MAX];
     int                     n;
+    char                    name[32];
 } nx_pretoken;
 
 /* name as in tokenizer.ggml.pre. NX_EUNSUPPORTED lists the names that we have. */

@@ -103,9 +103,10 @@ static void other_names_are_refused(void **state)
     nx_error    err = {0};
 
     (void)state;
-    assert_int_equal(nx_pretoken_create(&p, NX_STR("deepseek-llm"), &err), NX_EUNSUPPORTED);
-    assert_string_equal(err.text,
-                        "pre-tokenizer \"deepseek-llm\", we have: default, gpt-2, llama-bpe");
+    assert_int_equal(nx_pretoken_create(&p, NX_STR("klingon"), &err), NX_EUNSUPPORTED);
+    const char *begins = "pre-tokenizer \"klingon\", we have: default gpt-2 phi-2 ";
+    assert_memory_equal(err.text, begins, strlen(begins));
+    assert_int_equal(nx_pretoken_create(&p, NX_STR("gpt-2 phi-2"), &err), NX_EUNSUPPORTED);
     assert_int_equal(nx_pretoken_create(&p, NX_STR(""), &err), NX_EUNSUPPORTED);
 }
 
@@ -118,19 +119,21 @@ static nx_status count(void *ctx, const char *word, size_t len, nx_error *err)
     return NX_OK;
 }
 
-/* A megabyte of one kind of character: no stack overflow, no time that grows with its square. */
+/* Many of one kind of character: no stack overflow, no time that grows with its square. */
 static void long_runs(void **state)
 {
-    static const char *const pres[] = {"default", "gpt-2", "llama-bpe"};
+    static const char *const pres[] = {"default",        "gpt-2",       "llama-bpe", "gpt-4o",
+                                       "deepseek-llm",   "tekken",      "qwen35",    "starcoder",
+                                       "deepseek-coder", "deepseek-v3", "bloom",     "kimi-k2"};
     static const char        kinds[] = {'a', ' ', '\n', '1', '!', '\t'};
-    size_t                   len = 1 << 20;
+    size_t                   len = 1 << 18;
     char                    *text = malloc(len);
     nx_pretoken              p;
     nx_splitter              s;
 
     (void)state;
     assert_non_null(text);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 12; i++) {
         int64_t n = 0;
         assert_int_equal(nx_pretoken_create(&p, nx_str_of(pres[i]), NULL), NX_OK);
         assert_int_equal(nx_splitter_create(&s, &p, count, &n, NULL), NX_OK);
@@ -139,7 +142,7 @@ static void long_runs(void **state)
             text[len - 1] = 'x';
             for (int jit = 1; jit >= 0; jit--) {
                 int64_t before = n;
-                for (int level = 0; level < p.n; level++) p.jit[level] = p.jit[level] && jit;
+                for (int level = 0; level < p.n; level++) p.jit[level] &= jit == 1;
                 assert_int_equal(nx_splitter_run(&s, text, len, NULL), NX_OK);
                 assert_true(n > before);
             }
