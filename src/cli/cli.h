@@ -182,9 +182,10 @@ typedef struct nx_model_opts {
     int32_t     ctx;     /* 0: the model's, at most NX_CTX_DEFAULT_MAX */
     int32_t     batch;
     int         kv_type; /* index into NX_KV_CHOICES */
+    bool        exact;   /* products in floats, whatever the weights' type */
 } nx_model_opts;
 
-#define NX_KV_CHOICES "f16|f32|q8_0"
+#define NX_KV_CHOICES "auto|f16|f32|q8_0"
 #define NX_MODEL_OPTS_DEFAULT                                                                      \
     {                                                                                              \
         .batch = NX_BATCH_DEFAULT                                                                  \
@@ -203,13 +204,19 @@ typedef struct nx_model_opts {
 #define NX_OPT_BATCH(m)                                                                            \
     NX_OPT("batch", 'b', NX_OPT_INT, &(m).batch, "N", "prompt tokens computed together", .min = 1, \
            .max = 65536, .env = true)
-#define NX_OPT_KV_TYPE(m)                                                                          \
-    NX_OPT("kv-type", 0, NX_OPT_CHOICE, &(m).kv_type, "TYPE", "numbers of the KV cache",           \
-           .choices = NX_KV_CHOICES, .env = true)
+#define NX_OPT_KV_TYPE(m)                                                                           \
+    NX_OPT(                                                                                         \
+        "kv-type", 0, NX_OPT_CHOICE, &(m).kv_type, "TYPE",                                          \
+        "numbers of the KV cache; auto is f16, but f32 with --exact and for folders stored in f32", \
+        .choices = NX_KV_CHOICES, .env = true)
+#define NX_OPT_EXACT(m)                                                                            \
+    NX_OPT("exact", 0, NX_OPT_FLAG, &(m).exact, NULL,                                              \
+           "compute in floats, whatever the weights' type: slower, for those who compare",         \
+           .env = true)
 /* All of them, as one group of the help text. */
 #define NX_MODEL_OPTS(m)                                                                           \
     NX_OPT_GROUP("Model"), NX_OPT_MODEL(m), NX_OPT_THREADS(m), NX_OPT_CTX(m), NX_OPT_BATCH(m),     \
-        NX_OPT_KV_TYPE(m)
+        NX_OPT_KV_TYPE(m), NX_OPT_EXACT(m)
 
 /* The path to open: as given, or that of the model that ships: beside the program in a source
  * tree (../../models from build/release) or as installed (../share/nexus/models). NX_ENOENT says
@@ -220,7 +227,9 @@ nx_status nx_open_checkpoint(nx_checkpoint **out, const char *given, nx_error *e
 nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err);
 nx_status nx_open_timeline(nx_timeline **out, const nx_llm *llm, const nx_model_opts *m,
                            nx_error *err); /* cancelled by nx_cli_cancel */
-nx_dtype  nx_kv_choice(int kv_type);       /* the dtype of an index into NX_KV_CHOICES */
+/* The cache's type for this model. auto: f16; f32 with --exact, and for a folder whose tensors are
+ * all f32, since whoever stores floats wants to see what floats compute. */
+nx_dtype nx_kv_choice(const nx_model_opts *m, const nx_checkpoint *cp);
 
 /* ---- Prompts (prompt.c) --------------------------------------------------------------------- */
 

@@ -74,7 +74,7 @@ static nx_status open_synthetic(job *j, nx_error *err)
     nx_backend    *be = NULL;
     nx_status      st = nx_synthetic_open(&cp, &j->image, err);
 
-    if (!st) st = nx_backends_create(&be, j->m.threads, err);
+    if (!st) st = nx_backends_create(&be, j->m.threads, j->m.exact, err);
     if (!st) return nx_llm_take(&j->llm, cp, be, err); /* takes cp and be */
     nx_checkpoint_close(cp);
     return st;
@@ -206,8 +206,8 @@ static nx_status run_decode(job *j, nx_error *err)
     if (!st) st = run_test(j, t, true, err);
     if (st) return st;
     t->weights_bytes = j->llm->model->bytes_per_token;
-    t->kv_bytes =
-        (uint64_t)(n_pos * (double)nx_kv_bytes(&j->llm->model->hp, nx_kv_choice(j->m.kv_type), 1));
+    t->kv_bytes = (uint64_t)(n_pos * (double)nx_kv_bytes(&j->llm->model->hp,
+                                                         nx_kv_choice(&j->m, j->llm->cp), 1));
     t->bytes_per_s = t->median * (double)(t->weights_bytes + t->kv_bytes);
     t->fraction = t->bytes_per_s / j->result.ceiling;
     return NX_OK;
@@ -259,7 +259,7 @@ static int print(job *j)
     b->weights_bytes = j->llm->model->weights_bytes;
     b->backend = j->llm->be->ops->name;
     b->n_batch = j->m.batch;
-    b->kv_type = nx_dtype_get(nx_kv_choice(j->m.kv_type))->name;
+    b->kv_type = nx_dtype_get(nx_kv_choice(&j->m, j->llm->cp))->name;
     b->n_runs = j->n_runs;
     nx_cpu_name(b->cpu, sizeof b->cpu);
     if (j->json) return nx_bench_print_json(b);
@@ -339,6 +339,7 @@ int nx_cmd_bench(int argc, char **argv)
         NX_OPT_THREADS(j.m),
         NX_OPT_BATCH(j.m),
         NX_OPT_KV_TYPE(j.m),
+        NX_OPT_EXACT(j.m),
         NX_OPT_END,
     };
     const nx_usage usage = {

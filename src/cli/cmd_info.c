@@ -48,7 +48,7 @@ static nx_status gather_memory(nx_info *info, const nx_model_opts *m, nx_backend
 
     info->n_ctx = m->ctx ? m->ctx : hp->n_ctx < NX_CTX_DEFAULT_MAX ? hp->n_ctx : NX_CTX_DEFAULT_MAX;
     info->n_batch = m->batch;
-    info->kv_dtype = nx_kv_choice(m->kv_type);
+    info->kv_dtype = nx_kv_choice(m, info->cp);
     if (info->n_ctx > hp->n_ctx)
         return nx_fail(err, NX_ELIMIT, "--ctx %d: the model was made for %d positions at most",
                        info->n_ctx, hp->n_ctx);
@@ -70,7 +70,7 @@ static nx_status gather(nx_info *info, const nx_model_opts *m, nx_error *err)
     nx_status   st = gather_tensors(info, err);
 
     if (!st) st = gather_model(info, err);
-    if (!st) st = nx_backends_create(&be, m->threads, err);
+    if (!st) st = nx_backends_create(&be, m->threads, m->exact, err);
     if (!st) {
         info->backend = be->ops->name;
         nx_cpu_name(info->cpu, sizeof info->cpu);

@@ -217,6 +217,7 @@ int nx_cmd_perplexity(int argc, char **argv)
         NX_OPT_THREADS(j.m),
         NX_OPT_BATCH(j.m),
         NX_OPT_KV_TYPE(j.m),
+        NX_OPT_EXACT(j.m),
         NX_OPT_END,
     };
     const nx_usage usage = {

@@ -90,15 +90,24 @@ nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
     nx_status   st = nx_model_path(&path, found, sizeof found, m->model, err);
 
     *out = NULL;
-    if (!st) st = nx_backends_create(&be, m->threads, err);
+    if (!st) st = nx_backends_create(&be, m->threads, m->exact, err);
     return st ? st : nx_llm_open(out, path, be, err); /* takes be */
 }
 
-nx_dtype nx_kv_choice(int kv_type)
+static bool is_f32_folder(const nx_checkpoint *cp)
 {
-    static const nx_dtype of_choice[] = {NX_DTYPE_F16, NX_DTYPE_F32, NX_DTYPE_Q8_0};
+    if (!nx_checkpoint_file(cp, "config.json").p) return false;
+    for (int64_t i = 0; i < nx_checkpoint_n_tensors(cp); i++)
+        if (nx_checkpoint_tensor_at(cp, i)->dtype != NX_DTYPE_F32) return false;
+    return true;
+}
 
-    return of_choice[kv_type];
+nx_dtype nx_kv_choice(const nx_model_opts *m, const nx_checkpoint *cp)
+{
+    static const nx_dtype of_choice[] = {NX_DTYPE_F16, NX_DTYPE_F16, NX_DTYPE_F32, NX_DTYPE_Q8_0};
+
+    if (m->kv_type == 0 && (m->exact || is_f32_folder(cp))) return NX_DTYPE_F32;
+    return of_choice[m->kv_type];
 }
 
 nx_status nx_open_timeline(nx_timeline **out, const nx_llm *llm, const nx_model_opts *m,
@@ -107,7 +116,7 @@ nx_status nx_open_timeline(nx_timeline **out, const nx_llm *llm, const nx_model_
     const nx_timeline_options opt = {
         .n_ctx = m->ctx,
         .n_batch = m->batch,
-        .kv_dtype = nx_kv_choice(m->kv_type),
+        .kv_dtype = nx_kv_choice(m, llm->cp),
         .cancel = &nx_cli_cancel,
     };
 

@@ -43,7 +43,7 @@ static nx_status create_cpu(nx_backend **out, pooled *p, int32_t n_threads, nx_e
     return NX_OK;
 }
 
-nx_status nx_backends_create(nx_backend **out, int32_t n_threads, nx_error *err)
+nx_status nx_backends_create(nx_backend **out, int32_t n_threads, bool exact, nx_error *err)
 {
     *out = NULL;
     pooled *p = nx_calloc(1, sizeof *p);
@@ -52,8 +52,10 @@ nx_status nx_backends_create(nx_backend **out, int32_t n_threads, nx_error *err)
     if (st) {
         nx_pool_destroy(p->pool);
         nx_free(p);
+        return st;
     }
-    return st;
+    if (exact) nx_cpu_backend_make_exact(*out);
+    return NX_OK;
 }
 
 nx_status nx_backends_read_bandwidth(double *bytes_per_s, int32_t n_threads, size_t bytes,

@@ -6,8 +6,8 @@
 
 /* The best backend of this machine. n_threads 0: as many as this process has processors.
  * Honours NEXUS_CPU (ref, avx2). The backend owns its worker pool; be->ops->destroy frees both.
- * NX_EINVAL (threads, NEXUS_CPU), NX_ENOMEM. */
-nx_status nx_backends_create(nx_backend **out, int32_t n_threads, nx_error *err);
+ * exact: products in floats whatever the weights' type. NX_EINVAL (threads, NEXUS_CPU), NX_ENOMEM. */
+nx_status nx_backends_create(nx_backend **out, int32_t n_threads, bool exact, nx_error *err);
 
 /* How fast this machine reads memory: the best of n_sweeps reads over `bytes` of its own by
  * n_threads threads (0: as many as this process has processors), with the loads that NEXUS_CPU

@@ -22,6 +22,8 @@ typedef struct nx_tensor_scales {
     const float   *map;       /* [256] */
     int32_t        nested_len;
     float          offset;
+    float threshold; /* int8: activations of this magnitude or more are outliers, multiplied
+                                 in floats; bitsandbytes' default is 6; 0: there are none */
 } nx_tensor_scales;
 
 float nx_scale_at(const nx_tensor_scales *s, int64_t block);

@@ -48,8 +48,8 @@ static rows walk(const run *how)
     int32_t             ids[N];
 
     setenv("NEXUS_CPU", how->cpu, 1);
-    if (nx_backends_create(&be, how->n_threads, &err) || nx_llm_open(&llm, how->model, be, &err) ||
-        nx_timeline_create(&tl, llm, &opt, &err))
+    if (nx_backends_create(&be, how->n_threads, false, &err) ||
+        nx_llm_open(&llm, how->model, be, &err) || nx_timeline_create(&tl, llm, &opt, &err))
         fail_msg("%s", err.text);
     rows r = {.n_vocab = llm->model->hp.n_vocab};
     r.p = calloc((size_t)N * (size_t)r.n_vocab, sizeof *r.p);
@@ -100,7 +100,7 @@ static void test_rewind_and_slices(void **state)
     (void)state;
     rows whole = walk(&(run){models[0], "", 2, 512, NX_DTYPE_F16});
     for (int i = 0; i < N; i++) ids[i] = (i * 37 + 5) % whole.n_vocab;
-    assert_int_equal(nx_backends_create(&be, 2, &err), NX_OK);
+    assert_int_equal(nx_backends_create(&be, 2, false, &err), NX_OK);
     assert_int_equal(nx_llm_open(&llm, models[0], be, &err), NX_OK);
     assert_int_equal(nx_timeline_create(&tl, llm, &opt, &err), NX_OK);
     assert_null(nx_timeline_logits(tl));

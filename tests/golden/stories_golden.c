@@ -48,7 +48,7 @@ static int open_fixture(void **state)
 
     f.expected = json_object_from_file(shared_path(path, sizeof path, "stories260K.expected.json"));
     if (!f.expected) return -1;
-    if (nx_backends_create(&be, 2, &err) ||
+    if (nx_backends_create(&be, 2, false, &err) ||
         nx_llm_open(&f.llm, shared_path(path, sizeof path, "stories260K.gguf"), be, &err)) {
         fprintf(stderr, "%s\n", err.text);
         return -1;

@@ -120,7 +120,7 @@ static nx_status load_model(run *r, nx_checkpoint *cp, bool compute, nx_error *e
     nx_backend *be = NULL;
     nx_llm     *llm = NULL;
     nx_ids      ids = {0};
-    nx_status   st = nx_backends_create(&be, 1, err);
+    nx_status   st = nx_backends_create(&be, 1, false, err);
 
     if (st) {
         nx_checkpoint_close(cp);

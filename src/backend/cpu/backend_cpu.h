@@ -26,15 +26,18 @@ typedef struct nx_cpu_backend {
     nx_backend     base; /* first: the object is a nx_backend */
     nx_backend_ops ops;  /* base.ops points here; the name differs by variant */
     nx_kernels     kernels;
-    nx_pool       *pool; /* borrowed */
+    nx_pool       *pool;  /* borrowed */
+    bool           exact; /* activations stay f32, whatever the weights are */
 
     /* Scratch, taken by reserve for `sizes`. */
     nx_backend_sizes sizes;
     void            *scratch; /* one mapping, cut into what follows */
     size_t           scratch_bytes;
-    nx_act           act;    /* of the matmul at work; x, T, K and kind change */
-    uint8_t         *panels; /* [n_threads, NX_PANEL_SCRATCH] */
-    float           *scores; /* [n_threads, NX_ATTEND_HEADS, n_pos_max] */
+    nx_act           act;         /* of the matmul at work; x, T, K and kind change */
+    uint8_t         *panels;      /* [n_threads, NX_PANEL_SCRATCH] */
+    float           *decoded;     /* [n_threads, NX_DECODED_ROWS, n_cols_max] */
+    uint8_t         *outlier_hit; /* [n_cols_max] */
+    float           *scores;      /* [n_threads, NX_ATTEND_HEADS, n_pos_max] */
     nx_cpu_experts   experts;
 } nx_cpu_backend;
 

@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "backend/cpu/backend_cpu.h"
+#include "backend/cpu/matmul_apart.h"
 #include "base/alloc.h"
 #include "os/cpu.h"
 #include "os/memory.h"
@@ -77,6 +77,7 @@ static size_t plan_scratch(nx_cpu_backend *cpu, const nx_backend_sizes *z, char 
     size_t  gathered = z->n_slots_max > 0 ? (size_t)rows : 0;
     void   *q = NULL, *d = NULL, *s = NULL, *sums = NULL, *packed = NULL, *panels = NULL;
     void   *scores = NULL, *x = NULL, *y = NULL, *order = NULL, *first = NULL;
+    void   *decoded = NULL, *outliers = NULL, *hit = NULL;
 
     size_t at = cut(&q, base, 0, T, K);
     at = cut(&d, base, at, T * sizeof(float), K / 32);
@@ -84,6 +85,9 @@ static size_t plan_scratch(nx_cpu_backend *cpu, const nx_backend_sizes *z, char 
     at = cut(&sums, base, at, T * sizeof(int32_t), K / 32);
     at = cut(&packed, base, at, tiles * 2, K);
     at = cut(&panels, base, at, threads, NX_PANEL_SCRATCH);
+    at = cut(&decoded, base, at, threads * NX_DECODED_ROWS * sizeof(float), (size_t)z->n_cols_max);
+    at = cut(&outliers, base, at, sizeof(int32_t), (size_t)z->n_cols_max);
+    at = cut(&hit, base, at, 1, (size_t)z->n_cols_max);
     at = cut(&scores, base, at, threads * NX_ATTEND_HEADS * sizeof(float), (size_t)z->n_pos_max);
     at = cut(&x, base, at, gathered * sizeof(float), (size_t)z->n_cols_max);
     at = cut(&y, base, at, gathered * sizeof(float), (size_t)z->n_cols_max);
@@ -91,7 +95,15 @@ static size_t plan_scratch(nx_cpu_backend *cpu, const nx_backend_sizes *z, char 
     at = cut(&first, base, at, sizeof(int32_t), (size_t)z->n_experts_max + 1);
     if (base) {
         cpu->experts = (nx_cpu_experts){x, y, order, first};
-        cpu->act = (nx_act){.q = q, .d = d, .s = s, .sum32 = sums, .sum16 = sums, .tiles = packed};
+        cpu->act = (nx_act){.q = q,
+                            .d = d,
+                            .s = s,
+                            .sum32 = sums,
+                            .sum16 = sums,
+                            .tiles = packed,
+                            .outliers = outliers};
+        cpu->decoded = decoded;
+        cpu->outlier_hit = hit;
         cpu->panels = panels;
         cpu->scores = scores;
     }
@@ -133,7 +145,7 @@ static nx_status cpu_wait(nx_backend *be, nx_error *err)
 static bool cpu_supports(const nx_backend *be, nx_dtype dtype)
 {
     (void)be;
-    return (unsigned)dtype < NX_DTYPE_GGUF_COUNT;
+    return (unsigned)dtype < NX_DTYPE_COUNT;
 }
 
 /* -------- ops, each a job of rows -------- */
@@ -149,13 +161,11 @@ static void embed_rows(void *ctx, int thread, int64_t begin, int64_t end)
 {
     const embed_job *j = ctx;
     int64_t          K = j->table->ne[0];
-    size_t           row_bytes = nx_tensor_row_bytes(j->table);
 
     (void)thread;
     for (int64_t t = begin; t < end; t++) {
         float *out = j->out + t * K;
-        nx_dtype_get(j->table->dtype)
-            ->decode(out, (const uint8_t *)j->table->data + (size_t)j->ids[t] * row_bytes, K);
+        nx_tensor_decode(out, j->table, j->ids[t], 1);
         for (int64_t i = 0; i < K; i++) out[i] *= j->scale;
     }
 }
@@ -361,4 +371,9 @@ nx_status nx_cpu_backend_create(nx_backend **out, nx_pool *pool, uint32_t cpu_fe
     cpu->base.ops = &cpu->ops;
     *out = &cpu->base;
     return NX_OK;
+}
+
+void nx_cpu_backend_make_exact(nx_backend *be)
+{
+    self(be)->exact = true;
 }

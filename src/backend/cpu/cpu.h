@@ -14,4 +14,8 @@
 nx_status nx_cpu_backend_create(nx_backend **out, nx_pool *pool, uint32_t cpu_features,
                                 nx_error *err);
 
+/* Compute every product in floats from now on, whatever the weights' type: an exact backend of
+ * tensor/backend.h. Slower; for those who compare. */
+void nx_cpu_backend_make_exact(nx_backend *be);
+
 #endif

@@ -26,14 +26,21 @@
 #define NX_PANEL_TOKENS  128 /* most tokens in one nx_act */
 #define NX_PANEL_SCRATCH ((size_t)48 * 1024)
 
+/* int8: what one step of a code is worth, and of a product of two; the longest row whose sum fits. */
+#define NX_INT8_STEP         (1.0f / 127.0f)
+#define NX_INT8_PRODUCT_STEP (1.0f / 16129.0f)
+#define NX_INT8_COLS_MAX     ((int64_t)1 << 17)
+#define NX_F16_MAX           65504.0f
+
 /* Query heads that one call of attend takes. */
 #define NX_ATTEND_HEADS 4
 
 /* How activations are given to the kernels of a weight type. */
 typedef enum nx_act_kind {
-    NX_ACT_F32, /* as they are */
-    NX_ACT_Q8,  /* q8(x) of backend.h: blocks of 32 */
-    NX_ACT_Q8K, /* q8k(x): blocks of 256 */
+    NX_ACT_F32,  /* as they are */
+    NX_ACT_Q8,   /* q8(x) of backend.h: blocks of 32 */
+    NX_ACT_Q8K,  /* q8k(x): blocks of 256 */
+    NX_ACT_INT8, /* int8(x): a row, less its outliers */
 } nx_act_kind;
 
 /* The activations of one matmul, made once and shared by the matrices of its group. */
@@ -41,13 +48,16 @@ typedef struct nx_act {
     nx_act_kind  kind;
     int32_t      T;
     int64_t      K;
-    const float *x;     /* [T, K] */
-    int8_t      *q;     /* [T, K] codes; 64-byte aligned, as all below */
-    float       *d;     /* [T, n_blocks] */
-    float       *s;     /* [T, n_blocks]; q8 only */
-    int32_t     *sum32; /* [T, K / 32] sums of codes; q8 only */
-    int16_t     *sum16; /* [T, K / 16]; q8k only; shares its memory with sum32 */
-    void        *tiles; /* the same codes as the overlay's `pack` lays them; T * K * 2 bytes,
+    const float *x;        /* [T, K] */
+    int8_t      *q;        /* [T, K] codes; 64-byte aligned, as all below */
+    float       *d;        /* [T, n_blocks]; int8: [T] the largest magnitudes */
+    float       *s;        /* [T, n_blocks]; q8 only */
+    int32_t     *sum32;    /* [T, K / 32] sums of codes; q8 only */
+    int16_t     *sum16;    /* [T, K / 16]; q8k only; shares its memory with sum32 */
+    int32_t     *outliers; /* [n_outliers] columns, ascending; int8 only */
+    int32_t      n_outliers;
+    float        threshold; /* of outliers; 0: there are none */
+    void        *tiles;     /* the same codes as the overlay's `pack` lays them; T * K * 2 bytes,
                              * T rounded up to whole tiles */
 } nx_act;
 
@@ -72,6 +82,20 @@ typedef struct nx_kernels {
     int32_t pack_min;
 
     nx_matmul_fn matmul[NX_DTYPE_COUNT];
+
+    /* Numbers of rows row .. row + n_rows - 1 of any tensor as f32, as nx_tensor_decode has them. */
+    void (*decode_rows)(float *dst, const nx_tensor *w, int64_t row, int64_t n_rows);
+
+    /* One token, nf4 or fp4 whose blocks begin with rows: out[r] = row (row + r) of w . x. NULL:
+     * decode_rows and the f32 kernel do it. */
+    void (*gemv_nibbles)(float *out, const nx_tensor *w, int64_t row, int64_t n_rows,
+                         const float *x, bool add);
+
+    /* int8(x) of row t of a: q and d[t]; a's outliers are known. */
+    void (*quantize_int8)(const nx_act *a, int32_t t);
+
+    /* sums[r] = row r of w [n_rows, K] . q, n_rows 1 to 4, K at most NX_INT8_COLS_MAX. */
+    void (*sum_int8)(int32_t *sums, const int8_t *w, int n_rows, const int8_t *q, int64_t K);
 
     /* One row: out[i] = (x[i] * r) * w[i]. out may be x. */
     void (*rmsnorm)(float *out, const float *x, const float *w, int64_t D, float eps);

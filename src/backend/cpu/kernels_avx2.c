@@ -1,4 +1,5 @@
 /* kernels_avx2.c - the overlay: which slots AVX2 + FMA + F16C do better. */
+#include "backend/cpu/apart_avx2.h"
 #include "backend/cpu/attend_avx2.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/matmul_avx2.h"
@@ -48,12 +49,16 @@ void nx_kernels_add_avx2(nx_kernels *k)
     k->quantize_q8 = nx_quantize_q8_avx2;
     k->quantize_q8k = nx_quantize_q8k_avx2;
     k->pack_min = PACK_MIN;
-    for (int i = 0; i < NX_DTYPE_GGUF_COUNT; i++) k->pack[i] = nx_gemm8_pack_avx2;
+    for (int i = 0; i < NX_DTYPE_COUNT; i++) k->pack[i] = nx_gemm8_pack_avx2;
     k->pack[NX_DTYPE_Q8_0] = k->pack[NX_DTYPE_IQ4_NL] = nx_gemm_pack_avx2;
     k->pack[NX_DTYPE_IQ4_XS] = nx_gemm_pack_avx2;
 #define X(NAME, text, type, len, gguf_id) k->matmul[NX_DTYPE_##NAME] = matmul_##NAME;
     NX_DTYPE_TABLE(X)
 #undef X
+    k->decode_rows = nx_decode_rows_avx2;
+    k->gemv_nibbles = nx_gemv_nibbles_avx2;
+    k->quantize_int8 = nx_quantize_int8_avx2;
+    k->sum_int8 = nx_sum_int8_avx2;
     k->rmsnorm = nx_rmsnorm_avx2;
     k->rope = nx_rope_avx2;
     k->store_f16 = nx_store_f16_avx2;

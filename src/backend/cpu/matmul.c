@@ -10,7 +10,7 @@
  */
 #include <assert.h>
 
-#include "backend/cpu/backend_cpu.h"
+#include "backend/cpu/matmul_apart.h"
 
 /* Matrices that share activations in one run of the pool. */
 typedef struct run {
@@ -27,7 +27,9 @@ typedef struct run {
 
 static bool wants_tiles(const run *r)
 {
-    return r->act->kind != NX_ACT_F32 && r->act->T >= r->cpu->kernels.pack_min;
+    nx_act_kind kind = r->act->kind;
+
+    return (kind == NX_ACT_Q8 || kind == NX_ACT_Q8K) && r->act->T >= r->cpu->kernels.pack_min;
 }
 
 /* Items are tiles of tokens. */
@@ -44,13 +46,26 @@ static void quantize_tiles(void *ctx, int thread, int64_t begin, int64_t end)
         for (int32_t t = (int32_t)tile * NX_TILE_TOKENS; t < t_end && t < a->T; t++) {
             if (a->kind == NX_ACT_Q8) k->quantize_q8(a, t);
             if (a->kind == NX_ACT_Q8K) k->quantize_q8k(a, t);
+            if (a->kind == NX_ACT_INT8) k->quantize_int8(a, t);
         }
         if (wants_tiles(r)) k->pack[dtype](a, (int32_t)tile);
     }
 }
 
+/* The same where weights are not multiplied as they lie: a thread's share in one call. */
+static void multiply_apart(const run *r, int m, int64_t row, int64_t row_end, int thread)
+{
+    const nx_tensor *w = r->w[r->member[m]];
+    const int64_t    N = nx_tensor_rows(w);
+
+    nx_cpu_multiply_apart(r->cpu, r->out[r->member[m]] + (int64_t)r->t0 * N + row, N, w, row,
+                          row_end - row, r->act, r->add,
+                          r->cpu->decoded + thread * NX_DECODED_ROWS * r->cpu->sizes.n_cols_max);
+}
+
 /* Panels begin .. end - 1 of member m, counted in the run. */
-static void multiply_member(const run *r, int m, int64_t begin, int64_t end, void *scratch)
+static void multiply_member(const run *r, int m, int64_t begin, int64_t end, int thread,
+                            void *scratch)
 {
     const nx_tensor *w = r->w[r->member[m]];
     const size_t     row_bytes = nx_tensor_row_bytes(w);
@@ -59,6 +74,10 @@ static void multiply_member(const run *r, int m, int64_t begin, int64_t end, voi
     int64_t          row = (begin - first) * NX_PANEL_ROWS, row_end = (end - first) * NX_PANEL_ROWS;
 
     if (row_end > N) row_end = N;
+    if (nx_cpu_is_apart(r->cpu, w->dtype)) {
+        multiply_apart(r, m, row, row_end, thread);
+        return;
+    }
     while (row < row_end) {
         int64_t n = few || row_end - row < NX_PANEL_ROWS ? row_end - row : NX_PANEL_ROWS;
         r->cpu->kernels.matmul[w->dtype](r->out[r->member[m]] + (int64_t)r->t0 * N + row, N,
@@ -77,7 +96,7 @@ static void multiply_panels(void *ctx, int thread, int64_t begin, int64_t end)
     for (int m = 0; m < r->n; m++) {
         int64_t from = begin > r->first_panel[m] ? begin : r->first_panel[m];
         int64_t to = end < r->first_panel[m + 1] ? end : r->first_panel[m + 1];
-        if (from < to) multiply_member(r, m, from, to, scratch);
+        if (from < to) multiply_member(r, m, from, to, thread, scratch);
     }
 }
 
@@ -97,9 +116,12 @@ static void execute(run *r)
 }
 
 /* Two types can share a run when their kernels read the same codes. */
-static bool same_codes(const nx_kernels *k, nx_dtype a, nx_dtype b)
+static bool same_codes(const nx_cpu_backend *cpu, const nx_tensor *a, const nx_tensor *b)
 {
-    return nx_act_kind_of(a) == nx_act_kind_of(b) && k->pack[a] == k->pack[b];
+    nx_act_kind kind = nx_cpu_act_kind(cpu, a);
+
+    return kind == nx_cpu_act_kind(cpu, b) &&
+           (kind == NX_ACT_F32 || cpu->kernels.pack[a->dtype] == cpu->kernels.pack[b->dtype]);
 }
 
 static void multiply_slice(nx_cpu_backend *cpu, float *const out[], const nx_tensor *const w[],
@@ -111,14 +133,30 @@ static void multiply_slice(nx_cpu_backend *cpu, float *const out[], const nx_ten
         run r = {.cpu = cpu, .act = &cpu->act, .w = w, .out = out, .t0 = t0, .add = add};
 
         for (int32_t m = g; m < n_w; m++) {
-            if (done >> m & 1 || !same_codes(&cpu->kernels, w[g]->dtype, w[m]->dtype)) continue;
+            if (done >> m & 1 || !same_codes(cpu, w[g], w[m])) continue;
             r.member[r.n++] = m;
             done |= 1u << m;
         }
         if (r.n == 0) continue;
-        cpu->act.kind = nx_act_kind_of(w[g]->dtype);
+        cpu->act.kind = nx_cpu_act_kind(cpu, w[g]);
         execute(&r);
     }
+}
+
+/* The outliers of LLM.int8 are those of all T rows together. False: the int8 matrices of this group
+ * differ in their threshold, so each needs a run of its own. */
+static bool find_outliers(nx_cpu_backend *cpu, const nx_tensor *const w[], int32_t n_w,
+                          const float *x, int32_t T)
+{
+    const nx_tensor *first = NULL;
+
+    for (int32_t g = 0; g < n_w && !cpu->exact; g++) {
+        if (nx_cpu_act_kind(cpu, w[g]) != NX_ACT_INT8) continue;
+        if (first && first->scales->threshold != w[g]->scales->threshold) return false;
+        first = w[g];
+    }
+    if (first) nx_cpu_find_outliers(cpu, first, x, T, first->ne[0]);
+    return true;
 }
 
 void nx_cpu_matmul(nx_backend *be, float *const out[], const nx_tensor *const w[], int32_t n_w,
@@ -128,6 +166,10 @@ void nx_cpu_matmul(nx_backend *be, float *const out[], const nx_tensor *const w[
     int64_t         K = w[0]->ne[0];
 
     assert(n_w >= 1 && n_w <= NX_MATMUL_GROUP_MAX && K <= cpu->sizes.n_cols_max);
+    if (!find_outliers(cpu, w, n_w, x, T)) {
+        for (int32_t g = 0; g < n_w; g++) nx_cpu_matmul(be, out + g, w + g, 1, x, T, add);
+        return;
+    }
     for (int32_t t0 = 0; t0 < T; t0 += NX_PANEL_TOKENS) {
         cpu->act.x = x + (int64_t)t0 * K;
         cpu->act.K = K;

@@ -18,6 +18,7 @@ float nx_dot_plain_ref(const uint8_t *w, nx_dtype dtype, const nx_act *a, int32_
 float nx_dot_q8_ref(const uint8_t *w, nx_dtype dtype, const nx_act *a, int32_t t);
 float nx_dot_q8k_ref(const uint8_t *w, nx_dtype dtype, const nx_act *a, int32_t t);
 void  nx_matmul_add_ref(nx_kernels *k); /* the slots matmul[] and pack */
+void  nx_apart_add_ref(nx_kernels *k);  /* those of types whose scales lie apart */
 
 void nx_rmsnorm_ref(float *out, const float *x, const float *w, int64_t D, float eps);
 void nx_rope_ref(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_t D, int32_t n_rot);

@@ -15,6 +15,9 @@
 nx_act_kind nx_act_kind_of(nx_dtype dtype)
 {
     int len = nx_dtype_get(dtype)->block_len;
+
+    if (dtype == NX_DTYPE_INT8) return NX_ACT_INT8;
+    if (nx_dtype_scales_apart(dtype)) return NX_ACT_F32;
     return len == 1 ? NX_ACT_F32 : len == 32 ? NX_ACT_Q8 : NX_ACT_Q8K;
 }
 
@@ -136,6 +139,6 @@ void nx_matmul_add_ref(nx_kernels *k)
 #define X(NAME, text, type, len, gguf_id) k->matmul[NX_DTYPE_##NAME] = matmul_##NAME;
     NX_DTYPE_TABLE(X)
 #undef X
-    for (int i = 0; i < NX_DTYPE_GGUF_COUNT; i++) k->pack[i] = pack_nothing;
+    for (int i = 0; i < NX_DTYPE_COUNT; i++) k->pack[i] = pack_nothing;
     k->pack_min = INT32_MAX;
 }

@@ -112,6 +112,7 @@ void nx_kernels_add_ref(nx_kernels *k)
     k->quantize_q8 = nx_quantize_q8_ref;
     k->quantize_q8k = nx_quantize_q8k_ref;
     nx_matmul_add_ref(k);
+    nx_apart_add_ref(k);
     k->rmsnorm = nx_rmsnorm_ref;
     k->layernorm = nx_layernorm_ref;
     k->rope = nx_rope_ref;
