@@ -70,9 +70,8 @@ static bool ends_answer(const run *r, int32_t id)
 
 static void report(const run *r, int32_t id)
 {
-    nx_step step = {.id = id,
-                    .logits = nx_timeline_logits(r->tl),
-                    .n_vocab = nx_timeline_llm(r->tl)->model->hp.n_vocab};
+    nx_step step = {
+        .id = id, .logits = nx_timeline_logits(r->tl), .n_vocab = nx_timeline_llm(r->tl)->n_tokens};
 
     if (r->g->on_step) r->g->on_step(r->g->ctx, &step);
 }

@@ -3,14 +3,23 @@
 
 #include "base/alloc.h"
 
-static nx_status check_vocab_size(const nx_llm *llm, nx_error *err)
-{
-    int32_t n = llm->vocab ? nx_vocab_size(llm->vocab) : llm->model->hp.n_vocab;
+/* Some tokenizers know a few tokens that their model has no row for (Gemma 3's image token). */
+#define N_ROWLESS_MAX 1024
 
-    if (n == llm->model->hp.n_vocab) return NX_OK;
+/* Embeddings are often padded to a round number of rows: no token stands for those, and none of
+ * them may be chosen. */
+static nx_status count_tokens(nx_llm *llm, nx_error *err)
+{
+    int32_t rows = llm->model->hp.n_vocab;
+    int32_t n = llm->vocab ? nx_vocab_size(llm->vocab) : rows;
+
+    llm->n_tokens = n < rows ? n : rows;
+    if (n <= rows || (nx_checkpoint_version(llm->cp) == 0 && n - rows <= N_ROWLESS_MAX))
+        return NX_OK;
     return nx_tensor_fail(llm->cp, "token_embd.weight", NX_EFORMAT, err,
-                          "%d rows, expected %d, one for each token of the vocabulary",
-                          llm->model->hp.n_vocab, n);
+                          "%d rows, expected at least %d, one for each token of the vocabulary. "
+                          "Another model's tokenizer?",
+                          rows, n);
 }
 
 static nx_status open_parts(nx_llm *llm, nx_error *err)
@@ -19,7 +28,7 @@ static nx_status open_parts(nx_llm *llm, nx_error *err)
 
     if (!st && nx_checkpoint_meta(llm->cp, "tokenizer.ggml.model"))
         st = nx_vocab_open(&llm->vocab, llm->cp, err);
-    if (!st) st = check_vocab_size(llm, err);
+    if (!st) st = count_tokens(llm, err);
     return st;
 }
 

@@ -137,9 +137,10 @@ static void add_penalties(nx_sampler *s, const int32_t *history, size_t n)
         history += n - (size_t)o->penalty_window;
         n = (size_t)o->penalty_window;
     }
-    for (size_t i = 0; i < n; i++) s->counts[history[i]]++;
+    for (size_t i = 0; i < n; i++)
+        if (history[i] < s->n_vocab) s->counts[history[i]]++;
     for (size_t i = 0; i < n; i++) {
-        if (s->counts[history[i]] == 0) continue; /* done at its first place */
+        if (history[i] >= s->n_vocab || s->counts[history[i]] == 0) continue; /* done before */
         penalise(s, history[i]);
         s->counts[history[i]] = 0;
     }

@@ -45,8 +45,8 @@ nx_status nx_sampler_create(nx_sampler **out, const nx_sampler_options *opt, int
                             nx_error *err);
 void      nx_sampler_destroy(nx_sampler *s);
 
-/* The next token after `history` (prompt and answer so far), given logits [n_vocab], which are not
- * changed. NX_EINTERNAL when every candidate is NaN or forbidden. */
+/* The next token after `history` (prompt and answer so far; ids from n_vocab on don't count), given
+ * logits [n_vocab], which are not changed. NX_EINTERNAL when every candidate is NaN or forbidden. */
 nx_status nx_sampler_next(nx_sampler *s, int32_t *id, const float *logits, const int32_t *history,
                           size_t n_history, nx_error *err);
 

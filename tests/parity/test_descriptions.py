@@ -171,11 +171,31 @@ def check(program, folder, name, number):
     return wrong if expected == found else wrong + [f"greedy: expected {expected}, found {found}"]
 
 
+def check_padded(program, folder):
+    """Rows of the embedding that no token has are computed and never chosen."""
+    model, n_tokens = build(*CASES["qwen2"], 7), 270
+    path = os.path.join(folder, "model.gguf")
+    tiny_gguf.write(path, model, n_tokens)
+    ids = list(range(3, 20))
+    found = nexus_greedy(program, path, ids)
+    with torch.no_grad():
+        rows = model(torch.tensor([ids + found])).logits[0, len(ids) - 1:-1]
+    expected = rows[:, :n_tokens].argmax(-1).tolist()
+    beyond = int((rows.argmax(-1) >= n_tokens).sum())
+    print(f"padded vocabulary: {beyond} of {N_GREEDY} rows have their best token beyond it")
+    if not beyond:
+        return ["nothing to see here: choose another seed"]
+    return [] if expected == found else [f"padded: expected {expected}, found {found}"]
+
+
 def main():
     program = sys.argv[1] if len(sys.argv) > 1 else os.environ["NEXUS_BIN"]
     names = sys.argv[2:] or list(CASES)
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
+        for line in check_padded(program, folder):
+            print(line)
+            failed += 1
         for name in names:
             try:
                 wrong = check(program, folder, name, 1 + list(CASES).index(name))
@@ -184,7 +204,7 @@ def main():
             for line in wrong:
                 print(f"{name}: {line}")
             failed += bool(wrong)
-    print(f"{len(names) - failed} passed, {failed} failed")
+    print(f"{len(names) + 1 - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

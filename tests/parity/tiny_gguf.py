@@ -198,8 +198,7 @@ def converted(name, x, config):
 
 
 def gguf_name(names, name):
-    """A layer without experts between others has the names of Llama."""
-    for one in names, gguf.get_tensor_name_map(MODEL_ARCH.LLAMA, 64):
+    for one in names:
         found = one.get_name(name, try_suffixes=(".weight", ".bias"))
         if found is not None:
             return found
@@ -208,8 +207,9 @@ def gguf_name(names, name):
 
 def tensors(model):
     config = model.config
-    arch = ARCHS[config.model_type]
-    names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
+    # A layer without experts between others has the names of Llama.
+    names = [gguf.get_tensor_name_map(arch, config.num_hidden_layers)
+             for arch in (ARCHS[config.model_type], MODEL_ARCH.LLAMA)]
     out = {}
     for name, p in model.state_dict().items():
         x = p.detach().float().numpy().copy()
@@ -229,7 +229,8 @@ def tensors(model):
     return out
 
 
-def write(path, model) -> None:
+def write(path, model, n_tokens=None) -> None:
+    """n_tokens: fewer than the embedding has rows."""
     config = model.config
     arch = gguf.MODEL_ARCH_NAMES[ARCHS[config.model_type]]
     w = gguf.GGUFWriter(path, arch)
@@ -240,7 +241,7 @@ def write(path, model) -> None:
     add_experts(w, config)
     values = add_rope(w, config)
     values.update(tensors(model))
-    tiny_llama.add_vocabulary(w, config.vocab_size)
+    tiny_llama.add_vocabulary(w, n_tokens or config.vocab_size)
     for name, value in values.items():
         w.add_tensor(name, np.ascontiguousarray(value, np.float32),
                      raw_dtype=GGMLQuantizationType.F32)
