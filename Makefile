@@ -28,6 +28,7 @@ demo: build ## Build, then let the model that ships answer a question
 test: ## All tests: unit, golden, parity, torture (short), end-to-end
 	@./setup test
 	@tools/venv.sh
+	@tools/node.sh
 	@cmake --preset release -DBUILD_TESTING=ON
 	@cmake --build $(RELEASE) --parallel $(JOBS)
 	@$(CTEST) --test-dir $(RELEASE) --output-junit junit.xml

@@ -130,20 +130,6 @@ nx_hf_raw *nx_hf_find(const nx_hf *hf, nx_str name)
 
 /* ---- Metadata ---- */
 
-/* The type that the token embedding is kept in, under any prefix. */
-static const char *embedding_type(const nx_hf *hf)
-{
-    static const char end[] = "embed_tokens.weight";
-    size_t            n = sizeof end - 1;
-
-    for (int64_t i = 0; i < hf->n_raws; i++) {
-        nx_str name = hf->raws[i].t->name;
-        if (name.len >= n && memcmp(name.p + name.len - n, end, n) == 0)
-            return nx_st_dtype_name(hf->raws[i].t->dtype);
-    }
-    return NULL;
-}
-
 /* The folder's own name; of a snapshot in the Hub's cache, models--org--name of three floors up. */
 static const char *model_name(const nx_checkpoint *cp, char *out, size_t cap)
 {
@@ -182,8 +168,7 @@ static nx_status read_config(nx_checkpoint *cp, nx_error *err)
                        hf->config_shown);
     st = nx_json_parse(&hf->config_doc, hf->config_shown, text.p, text.len, NX_JSON_PYTHON, err);
     if (st) return st;
-    nx_hf_facts facts = {.model_name = model_name(cp, name, sizeof name),
-                         .embd_type = embedding_type(hf)};
+    nx_hf_facts facts = {.model_name = model_name(cp, name, sizeof name)};
     st = nx_hf_config_read(&hf->config, hf->config_shown, hf->config_doc.root, &facts, err);
     if (st) return st;
     cp->parts = nx_calloc(1, sizeof *cp->parts);

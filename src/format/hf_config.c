@@ -8,7 +8,6 @@
 #include "base/alloc.h"
 #include "format/hf_reader.h"
 #include "format/printable.h"
-#include "num/half.h"
 
 enum {
     GGUF_BYTES_MAX = 1 << 20,
@@ -372,23 +371,6 @@ static void read_experts(nx_hf_reader *r)
 
 /* ---- What only one family has ---- */
 
-/* x rounded to the type that the embedding is kept in, as transformers multiplies it. */
-static double rounded(nx_hf_reader *r, double x)
-{
-    const char *type = r->facts->embd_type;
-    nx_str      dtype = NX_STR("float32");
-
-    if (type) {
-        if (strcmp(type, "BF16") == 0) dtype = NX_STR("bfloat16");
-        if (strcmp(type, "F16") == 0) dtype = NX_STR("float16");
-    } else if (!nx_json_get_string(r->root, "dtype", &dtype)) {
-        (void)nx_json_get_string(r->root, "torch_dtype", &dtype);
-    }
-    if (nx_str_eq(dtype, NX_STR("bfloat16"))) return nx_bf16_to_f32(nx_f32_to_bf16((float)x));
-    if (nx_str_eq(dtype, NX_STR("float16"))) return nx_f16_to_f32(nx_f32_to_f16((float)x));
-    return (float)x;
-}
-
 static void read_gemma(nx_hf_reader *r)
 {
     double scalar = nx_hf_number(r, r->root, "query_pre_attn_scalar", 256);
@@ -408,7 +390,7 @@ static void read_gemma(nx_hf_reader *r)
                       nx_hf_number(r, r->root, "attn_logit_softcapping", attn ? 0 : 50));
     nx_hf_put_f32(r, "final_logit_softcapping", "final_logit_softcapping",
                   nx_hf_number(r, r->root, "final_logit_softcapping", final || three ? 0 : 30));
-    nx_hf_put_f32(r, "embedding_scale", "hidden_size", rounded(r, sqrt((double)r->n_embd)));
+    nx_hf_put_f32(r, "embedding_scale", "hidden_size", sqrt((double)r->n_embd));
     nx_hf_put_bool(r, "nexus.norm_plus_one", "model_type", true);
 }
 

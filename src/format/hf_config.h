@@ -46,8 +46,6 @@ typedef struct nx_hf_config {
 /* What the weights tell and config.json doesn't. */
 typedef struct nx_hf_facts {
     const char *model_name; /* general.name */
-    const char *embd_type;  /* of the token embedding, "F32", "F16", "BF16"; NULL: not known, then
-                               config.json's dtype counts */
 } nx_hf_facts;
 
 /* Translate. root is the parsed config.json, file its path in messages. NX_EUNSUPPORTED names an
