@@ -33,6 +33,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "engine/generate.h"
+#include "format/recipe.h"
 #include "os/pool.h"
 
 enum {
@@ -181,8 +182,10 @@ typedef struct nx_model_opts {
     int32_t     threads; /* 0: all processors */
     int32_t     ctx;     /* 0: the model's, at most NX_CTX_DEFAULT_MAX */
     int32_t     batch;
-    int         kv_type; /* index into NX_KV_CHOICES */
-    bool        exact;   /* products in floats, whatever the weights' type */
+    int         kv_type;  /* index into NX_KV_CHOICES */
+    bool        exact;    /* products in floats, whatever the weights' type */
+    const char *quantize; /* a recipe's name; NULL: as the checkpoint is */
+    bool        no_memory_check;
 } nx_model_opts;
 
 #define NX_KV_CHOICES "auto|f16|f32|q8_0"
@@ -213,10 +216,17 @@ typedef struct nx_model_opts {
     NX_OPT("exact", 0, NX_OPT_FLAG, &(m).exact, NULL,                                              \
            "compute in floats, whatever the weights' type: slower, for those who compare",         \
            .env = true)
+#define NX_OPT_QUANTIZE(m)                                                                         \
+    NX_OPT("quantize", 0, NX_OPT_TEXT, &(m).quantize, "TYPE",                                      \
+           "make the weights smaller while loading: nf4, nf4-dq, int8, q4_0, q4_k_m, q8_0, ...",   \
+           .env = true)
+#define NX_OPT_NO_MEMORY_CHECK(m)                                                                  \
+    NX_OPT("no-memory-check", 0, NX_OPT_FLAG, &(m).no_memory_check, NULL,                          \
+           "load a model although it doesn't fit the memory that is left", .env = true)
 /* All of them, as one group of the help text. */
 #define NX_MODEL_OPTS(m)                                                                           \
     NX_OPT_GROUP("Model"), NX_OPT_MODEL(m), NX_OPT_THREADS(m), NX_OPT_CTX(m), NX_OPT_BATCH(m),     \
-        NX_OPT_KV_TYPE(m), NX_OPT_EXACT(m)
+        NX_OPT_KV_TYPE(m), NX_OPT_EXACT(m), NX_OPT_QUANTIZE(m), NX_OPT_NO_MEMORY_CHECK(m)
 
 /* The path to open: as given, or that of the model that ships: beside the program in a source
  * tree (../../models from build/release) or as installed (../share/nexus/models). NX_ENOENT says
@@ -230,6 +240,8 @@ nx_status nx_open_timeline(nx_timeline **out, const nx_llm *llm, const nx_model_
 /* The cache's type for this model. auto: f16; f32 with --exact, and for a folder whose tensors are
  * all f32, since whoever stores floats wants to see what floats compute. */
 nx_dtype nx_kv_choice(const nx_model_opts *m, const nx_checkpoint *cp);
+/* The recipe that m asks for, or NX_RECIPE_NONE. NX_EINVAL lists all. */
+nx_status nx_parse_recipe(nx_recipe *out, const nx_model_opts *m, nx_error *err);
 
 /* ---- Prompts (prompt.c) --------------------------------------------------------------------- */
 

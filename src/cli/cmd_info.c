@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "cli/info.h"
+#include "cli/info_plan.h"
 #include "lib/backends.h"
 #include "model/walk.h"
 #include "os/cpu.h"
@@ -115,7 +116,9 @@ static nx_status dump(const nx_checkpoint *cp, const char *name, nx_error *err)
 typedef struct request {
     nx_model_opts m;
     const char   *dump;
-    bool          json, tensors, metadata;
+    bool          json, tensors, metadata, plan;
+    nx_texts      gpus;
+    const char   *memory;
 } request;
 
 static int run(const request *r)
@@ -125,7 +128,9 @@ static int run(const request *r)
     int       code = NX_CLI_DONE;
     nx_status st = nx_open_checkpoint(&info.cp, r->m.model, &err);
 
-    if (!st && r->dump)
+    if (!st && r->plan)
+        code = nx_info_plan(info.cp, &(nx_info_plan_request){&r->m, r->gpus, r->memory, r->json});
+    else if (!st && r->dump)
         st = dump(info.cp, r->dump, &err);
     else if (!st && !(st = gather(&info, &r->m, &err))) {
         if (r->json)
@@ -150,6 +155,15 @@ int nx_cmd_info(int argc, char **argv)
         NX_OPT("json", 0, NX_OPT_FLAG, &r.json, NULL, "print everything as one JSON object"),
         NX_OPT("dump", 0, NX_OPT_TEXT, &r.dump, "TENSOR",
                "write the numbers of one tensor to stdout, as little-endian f32"),
+        NX_OPT_GROUP("Memory plan"),
+        NX_OPT("plan", 0, NX_OPT_FLAG, &r.plan, NULL,
+               "plan the memory for several types, without loading weights; a folder with "
+               "config.json alone will do"),
+        NX_OPT("gpu-memory", 0, NX_OPT_LIST, &r.gpus, "SIZE",
+               "plan for a GPU of this size, 16GB or 24GiB; default: the usual ones (can be "
+               "repeated)"),
+        NX_OPT("memory", 0, NX_OPT_TEXT, &r.memory, "SIZE",
+               "plan for this much RAM; default: what this machine has left"),
         NX_MODEL_OPTS(r.m),
         NX_OPT_END,
     };
@@ -160,6 +174,7 @@ int nx_cmd_info(int argc, char **argv)
                  "and the memory that it takes at --ctx positions.",
         .examples = "  nexus info model.gguf\n"
                     "  nexus info model.gguf --ctx 32768 --json\n"
+                    "  nexus info folder --plan --gpu-memory 16GB --ctx 8192\n"
                     "  nexus info model.gguf --dump blk.0.attn_q.weight > attn_q.f32",
         .options = opts,
         .n_args_max = 1,
@@ -170,5 +185,7 @@ int nx_cmd_info(int argc, char **argv)
     if (args.n && r.m.model && r.m.model != usual)
         return nx_cli_misuse("info", "two models given: -m %s and %s", r.m.model, args.v[0]);
     if (args.n) r.m.model = args.v[0];
-    return run(&r);
+    code = run(&r);
+    nx_texts_free(&r.gpus);
+    return code;
 }

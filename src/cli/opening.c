@@ -5,9 +5,13 @@
 
 #include "cli/cli.h"
 #include "cli/own_models.h"
+#include "engine/plan.h"
+#include "format/onload.h"
 #include "lib/backends.h"
+#include "os/cpu.h"
 #include "os/dir.h"
 #include "os/file.h"
+#include "os/memory.h"
 
 #define SHIPPED "nexus-mini.gguf"
 
@@ -82,24 +86,93 @@ nx_status nx_open_checkpoint(nx_checkpoint **out, const char *given, nx_error *e
     return st ? st : nx_checkpoint_open(out, path, err);
 }
 
+/* ---- Smaller while loading ---- */
+
+static void on_quantised(void *ctx, int64_t done, int64_t total)
+{
+    nx_progress_at(ctx, done, total);
+}
+
+/* A recipe of NX_RECIPE_NONE changes nothing. */
+static nx_status quantise(nx_checkpoint *cp, nx_recipe recipe, int32_t threads, nx_error *err)
+{
+    nx_recipe_model rules;
+    nx_progress     progress;
+    nx_pool        *pool = NULL;
+
+    if (recipe == NX_RECIPE_NONE) return NX_OK;
+    nx_status st = nx_plan_recipe_model(&rules, cp, err);
+    if (!st) st = nx_pool_create(&pool, threads ? threads : nx_cpu_count(), err);
+    if (st) return st;
+    nx_progress_begin(&progress, "quantising", "numbers");
+    nx_cli_catch_interrupt();
+    st = nx_checkpoint_quantise(cp, recipe, &rules, pool, &nx_cli_cancel, on_quantised, &progress,
+                                err);
+    nx_cli_release_interrupt();
+    nx_progress_end(&progress);
+    nx_pool_destroy(pool);
+    return st;
+}
+
+/* In the first second, before anything is read or taken. */
+static nx_status check_memory(const nx_checkpoint *cp, const nx_backend *be, nx_recipe recipe,
+                              const nx_model_opts *m, nx_error *err)
+{
+    nx_plan         plan;
+    nx_plan_options opt = {
+        .recipe = recipe,
+        .kv_dtype = nx_kv_choice(m, cp),
+        .n_ctx = m->ctx,
+        .n_batch = m->batch ? m->batch : NX_BATCH_DEFAULT,
+    };
+    nx_status st = nx_plan_make(&plan, cp, be, &opt, err);
+
+    if (st) return st;
+    if (!m->no_memory_check) st = nx_plan_check(&plan, cp, be, nx_memory_available(), err);
+    nx_plan_free(&plan);
+    return st;
+}
+
+nx_status nx_parse_recipe(nx_recipe *out, const nx_model_opts *m, nx_error *err)
+{
+    *out = NX_RECIPE_NONE;
+    if (!m->quantize || !m->quantize[0] || strcmp(m->quantize, "none") == 0) return NX_OK;
+    nx_status st = nx_recipe_parse(out, m->quantize, err);
+    return st ? nx_fail_prefix(err, st, "--quantize") : st;
+}
+
 nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
 {
-    char        found[4096];
-    const char *path;
-    nx_backend *be = NULL;
-    nx_status   st = nx_model_path(&path, found, sizeof found, m->model, err);
+    nx_backend    *be = NULL;
+    nx_checkpoint *cp = NULL;
+    nx_recipe      recipe;
+    nx_status      st = nx_parse_recipe(&recipe, m, err);
 
     *out = NULL;
+    if (!st) st = nx_open_checkpoint(&cp, m->model, err);
     if (!st) st = nx_backends_create(&be, m->threads, m->exact, err);
-    return st ? st : nx_llm_open(out, path, be, err); /* takes be */
+    if (!st && nx_checkpoint_n_tensors(cp) > 0) st = check_memory(cp, be, recipe, m, err);
+    if (!st) st = quantise(cp, recipe, m->threads, err);
+    if (st) {
+        nx_checkpoint_close(cp);
+        if (be) be->ops->destroy(be);
+        return st;
+    }
+    if (recipe == NX_RECIPE_NONE) nx_checkpoint_willneed(cp);
+    return nx_llm_take(out, cp, be, err); /* takes both */
 }
 
 static bool is_f32_folder(const nx_checkpoint *cp)
 {
+    bool any = false; /* a matrix: rope factors are f32 in every folder */
+
     if (!nx_checkpoint_file(cp, "config.json").p) return false;
-    for (int64_t i = 0; i < nx_checkpoint_n_tensors(cp); i++)
-        if (nx_checkpoint_tensor_at(cp, i)->dtype != NX_DTYPE_F32) return false;
-    return true;
+    for (int64_t i = 0; i < nx_checkpoint_n_tensors(cp); i++) {
+        const nx_tensor *t = nx_checkpoint_tensor_at(cp, i);
+        if (t->dtype != NX_DTYPE_F32) return false;
+        any = any || t->n_dims > 1;
+    }
+    return any;
 }
 
 nx_dtype nx_kv_choice(const nx_model_opts *m, const nx_checkpoint *cp)

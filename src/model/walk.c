@@ -72,16 +72,28 @@ static int64_t widest_row(const nx_hparams *hp)
     return widest;
 }
 
+static nx_backend_sizes sizes_of(const nx_hparams *hp, int32_t n_batch, int32_t n_pos)
+{
+    return (nx_backend_sizes){.n_rows_max = n_batch,
+                              .n_cols_max = widest_row(hp),
+                              .n_pos_max = n_pos,
+                              .n_slots_max = n_batch * hp->n_experts_used,
+                              .n_experts_max = hp->n_experts};
+}
+
 static nx_status reserve(const nx_walk *w, nx_error *err)
 {
-    const nx_hparams *hp = &w->m->hp;
-    nx_backend_sizes  sizes = {.n_rows_max = w->n_batch,
-                               .n_cols_max = widest_row(hp),
-                               .n_pos_max = w->n_pos,
-                               .n_slots_max = w->n_batch * hp->n_experts_used,
-                               .n_experts_max = hp->n_experts};
+    nx_backend_sizes sizes = sizes_of(&w->m->hp, w->n_batch, w->n_pos);
 
     return w->be->ops->reserve(w->be, &sizes, err);
+}
+
+uint64_t nx_walk_scratch_planned(const nx_hparams *hp, const nx_backend *be, int32_t n_batch,
+                                 int32_t n_pos)
+{
+    nx_backend_sizes sizes = sizes_of(hp, n_batch < n_pos ? n_batch : n_pos, n_pos);
+
+    return be->ops->scratch_bytes(be, &sizes);
 }
 
 /* ---- Buffers ---- */

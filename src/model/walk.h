@@ -21,6 +21,10 @@ uint64_t  nx_walk_bytes(const nx_walk *w); /* activations it holds */
 /* The same without a model's weights: bytes of activations that a walk would hold. */
 uint64_t nx_walk_bytes_planned(const nx_hparams *hp, int32_t n_batch, int32_t n_pos);
 
+/* Likewise of the backend's scratch. */
+uint64_t nx_walk_scratch_planned(const nx_hparams *hp, const nx_backend *be, int32_t n_batch,
+                                 int32_t n_pos);
+
 /* Receives the logits [n_vocab] of row t of the step; borrowed for the call. */
 typedef void (*nx_logits_fn)(void *ctx, int32_t t, const float *logits);
 

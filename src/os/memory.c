@@ -58,13 +58,26 @@ static uint64_t number(const char *path)
     return end == text ? UINT64_MAX : n;
 }
 
-/* In a container the root of the cgroup file system is our own group. */
+/* Bytes after "key" in the style of a cgroup's memory.stat. */
+static uint64_t stat_bytes(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+
+    return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+/* In a container the root of the cgroup file system is our own group. Its use counts the page cache
+ * of files, a mapped model among them, which gives way before anybody is killed. */
 static uint64_t cgroup_left(void)
 {
+    char     stat[8192];
     uint64_t max = number("/sys/fs/cgroup/memory.max");
     uint64_t now = number("/sys/fs/cgroup/memory.current");
 
     if (max == UINT64_MAX || now == UINT64_MAX) return UINT64_MAX;
+    read_text(stat, sizeof stat, "/sys/fs/cgroup/memory.stat");
+    uint64_t cache = stat_bytes(stat, "\ninactive_file ") + stat_bytes(stat, "\nactive_file ");
+    now = now > cache ? now - cache : 0;
     return max > now ? max - now : 0;
 }
 

@@ -105,6 +105,8 @@ typedef struct nx_backend_ops {
     void *(*alloc)(nx_backend *be, size_t bytes);
     void (*free)(nx_backend *be, void *p);
     nx_status (*reserve)(nx_backend *be, const nx_backend_sizes *sizes, nx_error *err);
+    /* Bytes that reserve would take for the same sizes; SIZE_MAX when absurd. */
+    size_t (*scratch_bytes)(const nx_backend *be, const nx_backend_sizes *sizes);
     nx_status (*wait)(nx_backend *be, nx_error *err);
 
     /* True when embed and matmul take this weight type. */

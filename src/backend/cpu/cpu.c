@@ -135,6 +135,13 @@ static nx_status cpu_reserve(nx_backend *be, const nx_backend_sizes *sizes, nx_e
     return NX_OK;
 }
 
+static size_t cpu_scratch_bytes(const nx_backend *be, const nx_backend_sizes *sizes)
+{
+    nx_cpu_backend copy = *(const nx_cpu_backend *)(const void *)be;
+
+    return plan_scratch(&copy, sizes, NULL);
+}
+
 static nx_status cpu_wait(nx_backend *be, nx_error *err)
 {
     (void)be; /* every op has finished when it returns */
@@ -334,6 +341,7 @@ static const nx_backend_ops cpu_ops = {
     .alloc = cpu_alloc,
     .free = cpu_free,
     .reserve = cpu_reserve,
+    .scratch_bytes = cpu_scratch_bytes,
     .wait = cpu_wait,
     .supports = cpu_supports,
     .embed = cpu_embed,
