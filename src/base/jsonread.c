@@ -190,6 +190,7 @@ static nx_status float_of(reader *r, const char *from, nx_json *out)
     memcpy(text, from, len);
     text[len] = '\0';
     out->type = NX_JSON_FLOAT;
+    out->spelled = from;
     out->f = strtod_l(text, NULL, r->numbers);
     if (text != small) nx_free(text);
     return NX_OK;
@@ -248,6 +249,7 @@ static nx_status read_word(reader *r, nx_json *out)
     } else if ((r->flags & NX_JSON_PYTHON) &&
                (word(r, "NaN") || word(r, "Infinity") || word(r, "-Infinity"))) {
         out->type = NX_JSON_FLOAT;
+        out->spelled = from;
         out->f = *from == 'N' ? (double)NAN : *from == '-' ? -INFINITY : INFINITY;
     } else {
         return read_number(r, out);

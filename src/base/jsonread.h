@@ -44,8 +44,11 @@ struct nx_json {
         bool     boolean;
         int64_t  i;
         uint64_t u;
-        double   f;
-        nx_str   text; /* valid UTF-8; may hold U+0000 */
+        struct {
+            double      f;
+            const char *spelled; /* NX_JSON_FLOAT: where the text spells it */
+        };
+        nx_str text; /* valid UTF-8; may hold U+0000 */
         struct {
             const nx_json *items;
             size_t         n;

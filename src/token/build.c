@@ -271,7 +271,7 @@ static const char *const end_texts[] = {
     "<end_of_utterance>",
 };
 
-static void mark_ends(nx_vocab *v)
+void nx_vocab_mark_ends(nx_vocab *v)
 {
     nx_vocab_special *s = &v->special;
 
@@ -310,7 +310,7 @@ static nx_status read_special(nx_vocab *v, const nx_vocab_source *src, nx_error 
     bool adds = v->bpe ? nx_pretoken_adds_bos(&v->pretoken) : true;
     s->add_bos = src->add_bos < 0 ? adds : src->add_bos != 0;
     s->add_eos = src->add_eos > 0;
-    mark_ends(v);
+    nx_vocab_mark_ends(v);
     return NX_OK;
 }
 

@@ -56,8 +56,7 @@ nx_status nx_vocab_decode(const nx_vocab *v, nx_buf *out, const int32_t *ids, si
 
 /* ---- Streaming -------------------------------------------------------------------------------- */
 
-/* Append bytes as UTF-8, with U+FFFD for what can't belong to a character. */
-static nx_status add_clean(nx_buf *out, const char *p, size_t len, nx_error *err)
+nx_status nx_decode_clean(nx_buf *out, const char *p, size_t len, nx_error *err)
 {
     nx_status st = NX_OK;
 
@@ -82,7 +81,7 @@ static nx_status say(nx_decoder *d, const char *p, size_t len, nx_buf *out, nx_e
     memcpy(all, d->held, d->n_held);
     if (len) memcpy(all + d->n_held, p, len);
     size_t    tail = nx_utf8_partial_tail(all, n), before = out->len;
-    nx_status st = add_clean(out, all, n - tail, err);
+    nx_status st = nx_decode_clean(out, all, n - tail, err);
     if (st) {
         out->len = before;
         if (out->data) out->data[before] = '\0';
@@ -116,7 +115,7 @@ nx_status nx_decoder_finish(nx_decoder *d, nx_buf *out, nx_error *err)
     size_t    before = out->len;
     bool      own = d->vocab && d->vocab->ops->finish;
     nx_status st =
-        own ? d->vocab->ops->finish(d, out, err) : add_clean(out, d->held, d->n_held, err);
+        own ? d->vocab->ops->finish(d, out, err) : nx_decode_clean(out, d->held, d->n_held, err);
 
     if (st) {
         out->len = before;

@@ -16,6 +16,7 @@ enum {                          /* nx_vocab.marks */
        NX_MARK_ENDS = 1 << 0,   /* ends an answer */
        NX_MARK_STRIPS = 1 << 1, /* swallows the white space that follows it in a text */
        NX_MARK_MERGES = 1 << 2, /* may come out of merging: normal and unused tokens */
+       NX_MARK_SILENT = 1 << 3, /* of a tokenizer.json: left out of decoded text */
 };
 
 /* A vocabulary of another make than GGUF's llama and gpt2 brings its own ways; NULL members: the
@@ -66,6 +67,13 @@ struct nx_vocab {
     nx_pretoken pretoken;
     nx_index    by_raw; /* whole words that are tokens; only where merges are ignored */
 };
+
+/* Mark the tokens that end an answer by their spelling, and eos and eot, which is set to the first of
+ * them where it is -1. by_text, types and special are ready. */
+void nx_vocab_mark_ends(nx_vocab *v);
+
+/* Append bytes as UTF-8, with U+FFFD for what can't belong to a character. */
+nx_status nx_decode_clean(nx_buf *out, const char *p, size_t len, nx_error *err);
 
 static inline bool nx_vocab_merges_to(const nx_vocab *v, int32_t id)
 {

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "token/source.h"
 #include "token/tables.h"
+#include "token/tj.h"
 
 #define KEY "tokenizer.ggml."
 
@@ -114,6 +115,8 @@ nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
     nx_status       st;
 
     *out = NULL;
+    nx_str json = nx_checkpoint_file(cp, "tokenizer.json");
+    if (json.p) return nx_tj_create(out, cp, json, err);
     (void)((st = nx_meta_string(cp, KEY "model", &src.model, true, err)) ||
            (is_ours(src.model) &&
             ((st = nx_meta_string(cp, KEY "pre", &src.pre, false, err)) ||

@@ -20,7 +20,7 @@ typedef enum nx_token_type {
     NX_TOKEN_BYTE,
 } nx_token_type;
 
-/* Read tokenizer.ggml.* of cp. NX_EUNSUPPORTED names a tokenizer model or pre-tokenizer that we
+/* Read the tokenizer.json of a Hugging Face folder, else tokenizer.ggml.* of cp. NX_EUNSUPPORTED names a tokenizer model or pre-tokenizer that we
  * don't have, with those that we do; NX_EFORMAT names the key that is wrong. */
 nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err);
 void      nx_vocab_close(nx_vocab *v);
