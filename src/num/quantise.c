@@ -12,6 +12,7 @@
 
 #include "num/blocks.h"
 #include "num/half.h"
+#include "num/quantise_k.h"
 
 static void encode_f32(uint8_t *dst, const float *x)
 {
@@ -164,9 +165,14 @@ static void encode_q8_0(uint8_t *dst, const float *x)
 }
 
 static void (*const encoders[NX_DTYPE_COUNT])(uint8_t *dst, const float *x) = {
-    [NX_DTYPE_F32] = encode_f32,   [NX_DTYPE_F16] = encode_f16,   [NX_DTYPE_BF16] = encode_bf16,
-    [NX_DTYPE_Q4_0] = encode_q4_0, [NX_DTYPE_Q4_1] = encode_q4_1, [NX_DTYPE_Q5_0] = encode_q5_0,
-    [NX_DTYPE_Q5_1] = encode_q5_1, [NX_DTYPE_Q8_0] = encode_q8_0,
+    [NX_DTYPE_F32] = encode_f32,          [NX_DTYPE_F16] = encode_f16,
+    [NX_DTYPE_BF16] = encode_bf16,        [NX_DTYPE_Q4_0] = encode_q4_0,
+    [NX_DTYPE_Q4_1] = encode_q4_1,        [NX_DTYPE_Q5_0] = encode_q5_0,
+    [NX_DTYPE_Q5_1] = encode_q5_1,        [NX_DTYPE_Q8_0] = encode_q8_0,
+    [NX_DTYPE_Q2_K] = nx_encode_q2_k,     [NX_DTYPE_Q3_K] = nx_encode_q3_k,
+    [NX_DTYPE_Q4_K] = nx_encode_q4_k,     [NX_DTYPE_Q5_K] = nx_encode_q5_k,
+    [NX_DTYPE_Q6_K] = nx_encode_q6_k,     [NX_DTYPE_IQ4_NL] = nx_encode_iq4_nl,
+    [NX_DTYPE_IQ4_XS] = nx_encode_iq4_xs,
 };
 
 bool nx_quantise_supports(nx_dtype t)

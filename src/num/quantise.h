@@ -1,6 +1,8 @@
-/* quantise.h - f32 to blocks, the reference encoders.
+/* quantise.h - f32 to blocks.
  *
- * The bits are those of ggml's quantize_row_*_ref and of `quantize` in the gguf Python package.
+ * Plain types and the simple blocks of 32 (Q4_0 to Q8_0): the bits of ggml's quantize_row_*_ref and of
+ * `quantize` in the gguf Python package. Super-blocks and IQ4_NL: encoders of our own, whose squared
+ * error is no larger than llama.cpp's.
  */
 #ifndef NX_NUM_QUANTISE_H
 #define NX_NUM_QUANTISE_H
@@ -10,7 +12,7 @@
 
 #include "num/dtype.h"
 
-/* True for F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0. */
+/* True for every type that GGUF files carry; false for those with scales apart (num/bnb.h). */
 bool nx_quantise_supports(nx_dtype t);
 
 /* Encode n numbers (a multiple of the type's block_len) into dst, nx_dtype_row_bytes(t, n) bytes at
