@@ -36,7 +36,7 @@ static const char *const gguf_names[] = {
 
 const nx_dtype_info *nx_dtype_get(nx_dtype t)
 {
-    assert((unsigned)t < NX_DTYPE_GGUF_COUNT);
+    assert((unsigned)t < NX_DTYPE_COUNT);
     return &infos[t];
 }
 
