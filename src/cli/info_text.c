@@ -52,20 +52,60 @@ static void print_types(const nx_info *info)
     }
 }
 
+static void print_experts(const nx_hparams *hp)
+{
+    if (!hp->n_experts) return;
+    nx_out_printf(LABEL "%d of %d for each token, feed-forward %d", "experts", hp->n_experts_used,
+                  hp->n_experts, hp->n_ff_expert);
+    if (hp->n_ff_shared) nx_out_printf(", a shared one of %d", hp->n_ff_shared);
+    nx_out_printf("\n");
+}
+
+static void print_attention(const nx_model *m)
+{
+    const nx_hparams *hp = &m->hp;
+    const int32_t     n_sliding = nx_model_n_sliding(m);
+
+    nx_out_printf(LABEL "%d heads of %d over %d for keys and values", "attention", hp->n_heads,
+                  hp->head_dim, hp->n_heads_kv);
+    if (n_sliding)
+        nx_out_printf(", a window of %d in %d of %d layers", hp->window, n_sliding, hp->n_layers);
+    if (hp->attn_softcap > 0) nx_out_printf(", scores capped at %g", (double)hp->attn_softcap);
+    if (hp->final_softcap > 0) nx_out_printf(", logits capped at %g", (double)hp->final_softcap);
+    nx_out_printf("\n");
+}
+
+static void print_rope(const nx_model *m)
+{
+    const nx_hparams *hp = &m->hp;
+
+    if (hp->n_rot == 0) {
+        nx_out_printf(LABEL "learned, one vector for each\n", "positions");
+        return;
+    }
+    nx_out_printf(LABEL "%d of %d rotated, base %g", "rope", hp->n_rot, hp->head_dim,
+                  hp->rope_base);
+    if (hp->rope_base_local > 0) nx_out_printf(", %g in windows", hp->rope_base_local);
+    if (hp->rope_scaling != NX_ROPE_SCALING_NONE)
+        nx_out_printf(", %s scaling", nx_rope_scaling_name(hp->rope_scaling));
+    if (hp->rope_scale != 1) nx_out_printf(" by %g", hp->rope_scale);
+    if (m->rope_factors) nx_out_printf(", frequency factors");
+    if (nx_model_n_nope(m)) nx_out_printf(", none in %d layers", nx_model_n_nope(m));
+    nx_out_printf("\n");
+}
+
 static void print_model(const nx_info *info)
 {
     const nx_model *m = info->model;
 
     if (!m) return;
     const nx_hparams *hp = &m->hp;
-    nx_out_printf(LABEL "%d layers, %d wide, feed-forward %d\n", "shape", hp->n_layers, hp->n_embd,
-                  hp->n_ff);
-    nx_out_printf(LABEL "%d heads of %d over %d for keys and values\n", "attention", hp->n_heads,
-                  hp->head_dim, hp->n_heads_kv);
-    nx_out_printf(LABEL "%d of %d rotated, base %g%s", "rope", hp->n_rot, hp->head_dim,
-                  hp->rope_base, m->rope_factors ? ", frequency factors" : "");
-    if (hp->rope_scale != 1) nx_out_printf(", positions / %g", hp->rope_scale);
-    nx_out_printf("\n" LABEL "%d positions\n", "context", hp->n_ctx);
+    nx_out_printf(LABEL "%d layers, %d wide, feed-forward %d, %s\n", "shape", hp->n_layers,
+                  hp->n_embd, hp->n_ff, nx_activation_name(hp->activation));
+    print_experts(hp);
+    print_attention(m);
+    print_rope(m);
+    nx_out_printf(LABEL "%d positions\n", "context", hp->n_ctx);
     nx_out_printf(LABEL "%s\n", "head", m->head_tied ? "tied to the embedding" : "its own");
 }
 

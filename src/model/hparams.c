@@ -121,24 +121,31 @@ static nx_status read_scales(nx_key_reader *r, nx_hparams *hp, const nx_arch *ar
 
 /* ---- Feed-forward ---- */
 
+static const char *const activation_names[] = {
+    [NX_ACTIVATION_SILU] = "silu",
+    [NX_ACTIVATION_GELU_TANH] = "gelu_tanh",
+    [NX_ACTIVATION_GELU_ERF] = "gelu",
+    [NX_ACTIVATION_RELU] = "relu",
+};
+
+#define N_ACTIVATIONS (sizeof activation_names / sizeof *activation_names)
+
+const char *nx_activation_name(nx_activation kind)
+{
+    return activation_names[kind];
+}
+
 static nx_status read_activation(nx_key_reader *r, nx_hparams *hp, const nx_arch *arch)
 {
-    static const struct {
-        const char   *name;
-        nx_activation kind;
-    } known[] = {{"silu", NX_ACTIVATION_SILU},
-                 {"gelu", NX_ACTIVATION_GELU_ERF},
-                 {"gelu_tanh", NX_ACTIVATION_GELU_TANH},
-                 {"relu", NX_ACTIVATION_RELU}};
     char      shown[64];
     nx_str    name = {0};
     nx_status st = nx_meta_string(r->cp, "nexus.activation", &name, false, r->err);
 
     hp->activation = arch->activation;
     if (st || !name.p) return st;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!nx_str_eq(name, nx_str_of(known[i].name))) continue;
-        hp->activation = known[i].kind;
+    for (size_t i = 0; i < N_ACTIVATIONS; i++) {
+        if (!nx_str_eq(name, nx_str_of(activation_names[i]))) continue;
+        hp->activation = (nx_activation)i;
         return NX_OK;
     }
     return nx_meta_fail(r->cp, "nexus.activation", NX_EUNSUPPORTED, r->err,

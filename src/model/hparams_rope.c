@@ -5,6 +5,13 @@
 #include "format/printable.h"
 #include "model/arch.h"
 
+const char *nx_rope_scaling_name(nx_rope_scaling scaling)
+{
+    static const char *const names[] = {"none", "linear", "yarn", "longrope", "dynamic"};
+
+    return names[scaling];
+}
+
 static nx_status fail_kind(nx_key_reader *r, nx_str kind)
 {
     char shown[64];

@@ -266,6 +266,23 @@ void nx_model_close(nx_model *m)
     nx_free(o);
 }
 
+int32_t nx_model_n_sliding(const nx_model *m)
+{
+    int32_t n = 0;
+
+    for (int32_t l = 0; l < m->hp.n_layers; l++) n += m->layers[l].kind.window > 0;
+    return n;
+}
+
+int32_t nx_model_n_nope(const nx_model *m)
+{
+    int32_t n = 0;
+
+    for (int32_t l = 0; m->hp.n_rot > 0 && l < m->hp.n_layers; l++)
+        n += m->layers[l].kind.rope == NX_ROPE_NONE;
+    return n;
+}
+
 /* ---- Description without weights ---- */
 
 typedef struct describer {

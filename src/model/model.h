@@ -155,6 +155,13 @@ void      nx_model_close(nx_model *m);
 /* Every known architecture, NULL-terminated: for messages and help. */
 const nx_arch *const *nx_arch_list(void);
 
+/* ---- Words and counts for people ---- */
+
+const char *nx_activation_name(nx_activation kind);        /* "silu": as in nexus.activation */
+const char *nx_rope_scaling_name(nx_rope_scaling scaling); /* "yarn" */
+int32_t     nx_model_n_sliding(const nx_model *m);         /* layers with a window */
+int32_t     nx_model_n_nope(const nx_model *m);            /* layers without the rope of others */
+
 /* ---- A model without its weights ---- */
 
 typedef enum nx_tensor_role {

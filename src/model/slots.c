@@ -169,11 +169,11 @@ static traits model_traits(const nx_slot_walk *w)
         t.has |= NX_TRAIT_LONGROPE;
     else if (!a->positions && !is_empty(w))
         t.may |= NX_TRAIT_ROPE_FACTORS;
-    bool tied = false;
-    if (!nx_checkpoint_meta(w->cp, "nexus.head_tied"))
-        t.may |= is_empty(w) ? 0 : NX_TRAIT_HEAD;
-    else if (nx_meta_bool(w->cp, "nexus.head_tied", &tied, false, NULL) == NX_OK && !tied)
-        t.has |= NX_TRAIT_HEAD;
+    /* A file may spell out a tied head: llama.cpp wants it in GPT-NeoX. */
+    bool tied = true;
+    nx_meta_bool(w->cp, "nexus.head_tied", &tied, false, NULL);
+    if (!tied) t.has |= NX_TRAIT_HEAD;
+    if (!is_empty(w)) t.may |= NX_TRAIT_HEAD;
     return t;
 }
 
