@@ -205,16 +205,23 @@ static nx_status index_texts(nx_vocab *v, nx_index *x, const nx_str *texts,
     return st;
 }
 
+/* Is id to be found in texts? */
+static bool is_sought(const nx_vocab *v, const nx_vocab_source *src, int32_t id)
+{
+    if (!is_special(v, id) || v->raw[id].len == 0) return false;
+    return v->types[id] != NX_TOKEN_USER_DEFINED || id >= src->n_inside;
+}
+
 static nx_status list_specials(nx_vocab *v, const nx_vocab_source *src, nx_error *err)
 {
     size_t n = 0;
 
-    for (int32_t i = 0; i < v->n; i++) n += is_special(v, i) && v->raw[i].len > 0;
+    for (int32_t i = 0; i < v->n; i++) n += is_sought(v, src, i);
     nx_special *list = nx_alloc(n, sizeof *list);
     if (!list) return nx_fail(err, NX_ENOMEM, "list of %zu special tokens", n);
     n = 0;
     for (int32_t i = 0; i < v->n; i++) {
-        if (!is_special(v, i) || v->raw[i].len == 0) continue;
+        if (!is_sought(v, src, i)) continue;
         if (v->raw[i].len > NX_SPECIAL_TEXT_MAX) {
             nx_free(list);
             return bad(src, KEY "tokens", err, "element %d: special token of %zu bytes, at most %d",
@@ -297,9 +304,11 @@ static nx_status read_special(nx_vocab *v, const nx_vocab_source *src, nx_error 
     nx_status         st;
 
     *s = src->special;
-    s->unk = or_default(v, s->unk, 0);
-    s->bos = or_default(v, s->bos, 1);
-    s->eos = or_default(v, s->eos, 2);
+    if (!src->exact_ids) {
+        s->unk = or_default(v, s->unk, 0);
+        s->bos = or_default(v, s->bos, 1);
+        s->eos = or_default(v, s->eos, 2);
+    }
     (void)((st = take_id(&s->bos, KEY "bos_token_id", v, src, err)) ||
            (st = take_id(&s->eos, KEY "eos_token_id", v, src, err)) ||
            (st = take_id(&s->eot, KEY "eot_token_id", v, src, err)) ||

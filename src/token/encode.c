@@ -10,6 +10,7 @@ typedef struct encoder {
     const nx_vocab *v;
     nx_ids         *out;
     bool            after_special; /* or at the beginning: SentencePiece's space belongs here */
+    bool            first;         /* nothing has been encoded yet */
     nx_spm_work     spm;
     nx_bpe_work     bpe;
     nx_splitter     splitter;
@@ -24,7 +25,8 @@ static nx_status on_word(void *ctx, const char *word, size_t len, nx_error *err)
 
 static nx_status encoder_init(encoder *e, const nx_vocab *v, nx_ids *out, nx_error *err)
 {
-    *e = (encoder){.v = v, .out = out, .after_special = true};
+    *e = (encoder){.v = v, .out = out, .after_special = true, .first = true};
+    if (v->ops && v->ops->plain) return NX_OK;
     return v->bpe ? nx_splitter_create(&e->splitter, &v->pretoken, on_word, e, err) : NX_OK;
 }
 
@@ -37,10 +39,14 @@ static void encoder_free(encoder *e)
 
 static nx_status plain(encoder *e, const char *text, size_t len, nx_error *err)
 {
-    bool prefix = e->v->add_space_prefix && e->after_special;
+    bool fresh = e->after_special, prefix = e->v->add_space_prefix && fresh, first = e->first;
 
     if (len == 0) return NX_OK;
     e->after_special = false;
+    e->first = false;
+    if (e->v->ops && e->v->ops->plain) {
+        return e->v->ops->plain(e->v, e->out, text, len, fresh, first, err);
+    }
     if (e->v->bpe) return nx_splitter_run(&e->splitter, text, len, err);
     return nx_spm_encode(e->v, &e->spm, e->out, text, len, prefix, err);
 }
@@ -69,6 +75,7 @@ static nx_status span(encoder *e, const char *text, size_t from, const nx_span *
         st = plain(e, text + *plain_from, from + at - *plain_from, err);
         if (!st) st = nx_ids_add(e->out, found->id, err);
         e->after_special = true;
+        e->first = false;
         from += at + found->text.len;
         if (e->v->marks[found->id] & NX_MARK_STRIPS) {
             while (from < s->end && is_space(text[from])) from++;

@@ -22,6 +22,9 @@ typedef struct nx_vocab_source {
     int64_t              n_merges;
     nx_vocab_special     special; /* ids, -1: not given; add_bos and add_eos are not read */
     int                  add_bos, add_eos, add_space_prefix; /* 0, 1, or -1: not given */
+    bool                 exact_ids; /* an id of -1 is none, not the one that is usual */
+    int64_t              n_inside;  /* user-defined tokens below this id aren't looked for in texts:
+                                        the model does that itself */
     bool                 strips_after_special; /* white space after a control token belongs to it */
 } nx_vocab_source;
 

@@ -18,15 +18,6 @@
 
 #define WORD_MAX ((size_t)1 << 30) /* offsets of marked text, three times as long, fit uint32 */
 
-#define NO_TOKEN (-1)
-#define NO_MERGE (-2) /* a literal space mark: spelled in bytes whatever stands beside it */
-
-struct nx_spm_symbol {
-    int32_t  prev, next; /* -1 at the ends */
-    uint32_t at, len;    /* in nx_spm_work.text; len 0: joined into its left neighbour */
-    int32_t  id;
-};
-
 /* Symbol `left` and the one after it, as long as they are `len` bytes together. */
 struct nx_spm_pair {
     float    score;
@@ -40,14 +31,12 @@ void nx_spm_work_free(nx_spm_work *w)
     nx_free(w->text);
     nx_free(w->symbols);
     nx_free(w->heap);
+    nx_free(w->splits);
     *w = (nx_spm_work){0};
 }
 
-/* Room for a word of len bytes, n_spaces of them spaces. */
-static nx_status reserve(nx_spm_work *w, size_t len, size_t n_spaces, nx_error *err)
+nx_status nx_spm_reserve(nx_spm_work *w, size_t bytes, size_t n, nx_error *err)
 {
-    size_t bytes = len + (NX_SPACE_MARK_LEN - 1) * n_spaces, n = len;
-
     if (bytes > w->text_cap) {
         char *text = nx_realloc(w->text, bytes + bytes / 4 + 256, 1);
         if (!text) return nx_fail(err, NX_ENOMEM, "text of %zu bytes", bytes);
@@ -115,15 +104,16 @@ static void offer(const nx_vocab *v, nx_spm_work *w, int32_t left)
     if (left < 0 || (l = &w->symbols[left])->next < 0) return;
     r = &w->symbols[l->next];
     uint32_t len = l->len + r->len;
-    if (len > v->longest || l->id == NO_MERGE || r->id == NO_MERGE) return;
+    if (len > v->longest || l->frozen || r->frozen) return;
     int32_t id = nx_index_find(&v->by_text, w->text + l->at, len);
     if (!nx_vocab_merges_to(v, id)) return;
+    if (w->splits && v->types[id] == NX_TOKEN_UNUSED) w->splits[id] = l->len;
     w->heap[w->n_heap++] =
         (nx_spm_pair){.score = v->scores[id], .left = left, .len = len, .id = id};
     sift_up(w->heap, w->n_heap - 1);
 }
 
-static void merge(const nx_vocab *v, nx_spm_work *w)
+void nx_spm_merge(const nx_vocab *v, nx_spm_work *w)
 {
     w->n_heap = 0;
     for (size_t i = 0; i + 1 < w->n; i++) offer(v, w, (int32_t)i);
@@ -148,15 +138,19 @@ static void merge(const nx_vocab *v, nx_spm_work *w)
 static void add_symbol(const nx_vocab *v, nx_spm_work *w, const char *p, size_t len, bool literal)
 {
     char   *to = w->text + w->text_len;
-    int32_t i = (int32_t)w->n++, id = NO_MERGE;
+    int32_t i = (int32_t)w->n++, id = NX_SPM_NO_MERGE;
 
     memcpy(to, p, len);
     if (!literal) {
         id = nx_index_find(&v->by_text, to, len);
-        if (!nx_vocab_merges_to(v, id)) id = NO_TOKEN;
+        if (!nx_vocab_merges_to(v, id)) id = NX_SPM_NO_TOKEN;
     }
-    w->symbols[i] = (nx_spm_symbol){
-        .prev = i - 1, .next = i + 1, .at = (uint32_t)w->text_len, .len = (uint32_t)len, .id = id};
+    w->symbols[i] = (nx_spm_symbol){.prev = i - 1,
+                                    .next = i + 1,
+                                    .at = (uint32_t)w->text_len,
+                                    .len = (uint32_t)len,
+                                    .id = id,
+                                    .frozen = literal};
     w->text_len += len;
 }
 
@@ -182,7 +176,7 @@ static nx_status spell(const nx_vocab *v, nx_ids *out, const nx_spm_symbol *s, c
                        nx_error *err)
 {
     nx_status st = NX_OK;
-    bool      space = s->id == NO_TOKEN && s->len == NX_SPACE_MARK_LEN &&
+    bool      space = s->id == NX_SPM_NO_TOKEN && s->len == NX_SPACE_MARK_LEN &&
                  memcmp(p, NX_SPACE_MARK, NX_SPACE_MARK_LEN) == 0;
     size_t len = space ? 1 : s->len;
     bool   whole = true;
@@ -212,10 +206,11 @@ static nx_status encode_word(const nx_vocab *v, nx_spm_work *w, nx_ids *out, con
                        WORD_MAX);
     }
     for (size_t i = 0; i < len; i++) spaces += p[i] == ' ';
-    nx_status st = reserve(w, len + prefix, spaces, err);
+    size_t    n = len + prefix;
+    nx_status st = nx_spm_reserve(w, n + (NX_SPACE_MARK_LEN - 1) * spaces, n, err);
     if (st) return st;
     read_word(v, w, p, len, prefix);
-    merge(v, w);
+    nx_spm_merge(v, w);
     for (int32_t i = w->n ? 0 : -1; !st && i >= 0; i = w->symbols[i].next) {
         const nx_spm_symbol *s = &w->symbols[i];
         st = s->id >= 0 ? nx_ids_add(out, s->id, err) : spell(v, out, s, w->text + s->at, err);

@@ -25,6 +25,10 @@ typedef struct nx_vocab_ops {
     /* nx_encode_spans; out is put back by the caller after an error. */
     nx_status (*encode)(const nx_vocab *v, nx_ids *out, const char *text, const nx_span *spans,
                         size_t n_spans, nx_error *err);
+    /* Or only this: the ids of a stretch without special tokens. fresh: it begins the text, or
+     * follows a special token. `first`: it begins the text. */
+    nx_status (*plain)(const nx_vocab *v, nx_ids *out, const char *text, size_t len, bool fresh,
+                       bool first, nx_error *err);
     /* The ids that NX_ENCODE_ADD_SPECIAL puts before (or after) a text. */
     void (*around)(const nx_vocab *v, bool after, const int32_t **ids, size_t *n);
     /* nx_vocab_decode; out is put back by the caller after an error. */

@@ -235,14 +235,13 @@ static nx_status reach_to(walk *k, size_t place, nx_error *err)
     return NX_OK;
 }
 
-/* SentencePiece's types: the sum of a token is a double, which is compared as such with what has
- * been stored in a float; only that of an unknown character is a float from the beginning. */
+/* The sum up to a token's end, rounded to a float where those are the judge's. */
 static double sum(const nx_unigram *u, const token *t, size_t len, double before)
 {
-    if (!t->favoured) return t->score + before;
-    double best = u->options.single ? (double)((float)len * (float)u->options.score_max)
-                                    : (double)len * u->options.score_max;
-    return best - 0.1 + before;
+    double score = t->score;
+
+    if (t->favoured) score = (double)(0.1f * (float)(len - 1));
+    return u->options.single ? (double)((float)score + (float)before) : score + before;
 }
 
 static nx_status try_token(walk *k, size_t at, size_t len, int32_t id, double score, nx_error *err)

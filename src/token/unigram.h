@@ -17,12 +17,12 @@ typedef struct nx_unigram_token {
     nx_str  text; /* not empty; borrowed for the call of create */
     int32_t id;
     double  score;
-    bool    favoured; /* user-defined: weighs as much as its length in best tokens, less 0.1 */
+    bool    favoured; /* user-defined: its score is 0.1 for each byte after the first */
 } nx_unigram_token;
 
 typedef struct nx_unigram_options {
-    double score_min, score_max; /* of normal tokens */
-    bool   single;               /* sums in float */
+    double score_min; /* of normal tokens: what no token covers has 10 less */
+    bool   single;    /* sums in float */
 } nx_unigram_options;
 
 /* Where two tokens have one text, the later counts. Scores that are NaN lose every comparison.

@@ -21,7 +21,7 @@ static const nx_unigram_token tokens[] = {
 };
 #define N (sizeof tokens / sizeof *tokens)
 
-static const nx_unigram_options options = {.score_min = -9, .score_max = -2};
+static const nx_unigram_options options = {.score_min = -9};
 
 typedef struct seen {
     double sum;
@@ -31,7 +31,7 @@ typedef struct seen {
 static double score_of(int32_t id, size_t len)
 {
     if (id == NX_UNIGRAM_UNKNOWN) return UNKNOWN;
-    return tokens[id].favoured ? (double)len * options.score_max - 0.1 : tokens[id].score;
+    return tokens[id].favoured ? (double)(0.1f * (float)(len - 1)) : tokens[id].score;
 }
 
 static nx_status on_token(void *ctx, int32_t id, const char *text, size_t len, nx_error *err)
