@@ -10,7 +10,7 @@
 
 nx_status nx_tj_unigram_read(nx_tj_model *m, nx_arena *arena, const nx_json *v, nx_error *err)
 {
-    nx_unigram_options options = {.score_min = INFINITY, .score_max = -INFINITY};
+    nx_unigram_options options = {.score_min = INFINITY};
     int64_t            unk = -1;
     size_t             n = 0;
     nx_status          st;
@@ -25,7 +25,6 @@ nx_status nx_tj_unigram_read(nx_tj_model *m, nx_arena *arena, const nx_json *v, 
     if (!tokens) return nx_fail(err, NX_ENOMEM, "%d tokens", m->count);
     for (int32_t i = 0; i < m->count; i++) {
         if (m->scores[i] < options.score_min) options.score_min = m->scores[i];
-        if (m->scores[i] > options.score_max) options.score_max = m->scores[i];
         if (m->keys[i].len == 0) continue;
         tokens[n++] = (nx_unigram_token){.text = m->keys[i], .id = i, .score = m->scores[i]};
     }

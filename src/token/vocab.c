@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "token/source.h"
+#include "token/sp.h"
 #include "token/tables.h"
 #include "token/tj.h"
 
@@ -117,6 +118,8 @@ nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
     *out = NULL;
     nx_str json = nx_checkpoint_file(cp, "tokenizer.json");
     if (json.p) return nx_tj_create(out, cp, json, err);
+    nx_str model = nx_checkpoint_file(cp, "tokenizer.model");
+    if (nx_spmodel_is(model)) return nx_sp_open(out, cp, "tokenizer.model", model, err);
     (void)((st = nx_meta_string(cp, KEY "model", &src.model, true, err)) ||
            (is_ours(src.model) &&
             ((st = nx_meta_string(cp, KEY "pre", &src.pre, false, err)) ||
