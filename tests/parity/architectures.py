@@ -221,6 +221,7 @@ def build(case, seed):
     """The model, with weights such that all of them matter: norms differ from 1, biases from 0,
     attention isn't flat, and the layers outweigh the embedding."""
     torch.manual_seed(seed)
+    case.config._experts_implementation = "eager"    # the grouped form wants sizes by 16 bytes
     model = tf.AutoModelForCausalLM.from_config(case.config, attn_implementation="eager")
     model = model.float().eval()
     with torch.no_grad():
@@ -268,8 +269,10 @@ def save(model, folder, dtype):
 
 def load(folder):
     """The saved weights, whatever their type, in f32."""
+    config = tf.AutoConfig.from_pretrained(folder)
+    config._experts_implementation = "eager"
     return tf.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager").eval()
+        folder, config=config, dtype=torch.float32, attn_implementation="eager").eval()
 
 
 def logits(model, ids) -> np.ndarray:

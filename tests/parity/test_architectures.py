@@ -10,6 +10,7 @@ llama.cpp judges where node and build/node are there (tools/node.sh). Its gelu i
 prompts that one is taken in whose continuation no second token comes near the winner.
 
 Usage: test_architectures.py [WORD...]      cases whose kind or name holds a word; default: all
+       test_architectures.py --random N [KIND...]    N random configurations of each kind instead
        NEXUS_BIN: the program. NX_ARCHITECTURES_REPORT=FILE: a JSON list of all figures.
 """
 import json
@@ -20,6 +21,7 @@ import tempfile
 
 import architectures as arch
 import numpy as np
+import random_configs
 import torch
 
 PROMPT, STEPS = 40, 32
@@ -27,7 +29,7 @@ LIMIT = 1e-4
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NODE = os.path.join(ROOT, "build", "node")
-PROGRAM = os.environ["NEXUS_BIN"]
+PROGRAM = os.environ.get("NEXUS_BIN", os.path.join(ROOT, "build", "release", "nexus"))
 
 
 def nexus(*args):
@@ -173,10 +175,17 @@ def show(figures):
                      for k, v in figures.items())
 
 
+def chosen(args):
+    """(seed of the weights, case) of all that the arguments ask for."""
+    if args[:1] == ["--random"]:
+        kinds = args[2:] or random_configs.CONFIGS
+        return [(i, random_configs.draw(kind, i)) for kind in kinds for i in range(int(args[1]))]
+    return [(i, c) for i, c in enumerate(arch.CASES)
+            if not args or any(w in f"{c.kind}, {c.name}" for w in args)]
+
+
 def main():
-    words = sys.argv[1:]
-    cases = [(i, c) for i, c in enumerate(arch.CASES)
-             if not words or any(w in f"{c.kind}, {c.name}" for w in words)]
+    cases = chosen(sys.argv[1:])
     llama, failed, report = LlamaCpp(), 0, []
     if llama.why_not:
         print(f"llama.cpp skipped: {llama.why_not}")
