@@ -98,6 +98,10 @@ static const nx_pretoken_kind kinds[] = {
     {.names = "kimi-k2 ",
      .patterns = {HAN "+|" PREFIX UPPERS "*" LOWERS "+" ENDING "|" PREFIX UPPERS "+" LOWERS
                       "*" ENDING "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" SPACES}},
+    {.names = "tiktoken-gpt2 ", .patterns = {NX_CUT_GPT2}, .ignores_merges = true},
+    {.names = "tiktoken-qwen ", .patterns = {NX_CUT_QWEN2}, .ignores_merges = true},
+    {.names = "tiktoken-cl100k ", .patterns = {NX_CUT_CL100K}, .ignores_merges = true},
+    {.names = "tiktoken-o200k ", .patterns = {NX_CUT_GPT4O}, .ignores_merges = true},
     {.names = "chameleon ",
      .patterns = {"<sentinel:[0-9]+>", "(?:IMGIMG)[A-I]{1,4}Z", "[\\t\\n]|    |  ", DIGIT,
                   "[\\p{P}!-\\/:-@\\[-`{-~]", NX_CUT_GPT2},
@@ -220,7 +224,7 @@ static nx_status compile_all(nx_pretoken *p, nx_error *err)
 
     for (int i = 0; !st && p->kind->patterns[i]; i++) {
         p->n = i + 1;
-        p->cuts[i] = nx_cut_find(nx_str_of(p->kind->patterns[i]));
+        p->cuts[i] = nx_cut_find_tiktoken(nx_str_of(p->kind->patterns[i]));
         if (!p->cuts[i]) st = compile(p, i, ctx, err);
     }
     pcre2_compile_context_free(ctx);

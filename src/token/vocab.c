@@ -8,6 +8,7 @@
 #include "token/source.h"
 #include "token/sp.h"
 #include "token/tables.h"
+#include "token/tiktoken.h"
 #include "token/tj.h"
 
 #define KEY "tokenizer.ggml."
@@ -120,6 +121,9 @@ nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
     if (json.p) return nx_tj_create(out, cp, json, err);
     nx_str model = nx_checkpoint_file(cp, "tokenizer.model");
     if (nx_spmodel_is(model)) return nx_sp_open(out, cp, "tokenizer.model", model, err);
+    const char *name = NULL, *pre = NULL;
+    nx_str      ranks = nx_tiktoken_find(cp, &name, &pre);
+    if (name) return nx_tiktoken_create(out, cp, name, ranks, pre, err);
     (void)((st = nx_meta_string(cp, KEY "model", &src.model, true, err)) ||
            (is_ours(src.model) &&
             ((st = nx_meta_string(cp, KEY "pre", &src.pre, false, err)) ||

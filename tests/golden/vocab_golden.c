@@ -19,11 +19,13 @@
 
 #include "base/alloc.h"
 #include "format/checkpoint.h"
+#include "token/tiktoken.h"
 #include "token/vocab.h"
 
 #define N_TEXTS   46
 #define SEPARATOR "\n__ggml_vocab_test__\n"
 #define FILE_MAX  (1 << 20)
+#define RANKS_MAX (1 << 23)
 
 static int n_checked;
 
@@ -128,16 +130,10 @@ static void check_random_bytes(const nx_vocab *v)
     }
 }
 
-static void check_vocab(const char *vocab_path, const char *name)
+static void check_texts(const nx_vocab *v, const char *name)
 {
-    nx_checkpoint *cp = NULL;
-    char           path[1024], file[256];
+    char path[1024], file[256];
 
-    if (access(vocab_path, R_OK) != 0) {
-        printf("skipped %s: no %s\n", name, vocab_path);
-        skip();
-    }
-    nx_vocab *v = open_vocab(&cp, vocab_path);
     snprintf(file, sizeof file, "ggml-vocab-%s.gguf.inp", name);
     char *texts = read_all(shared(path, file));
     snprintf(file, sizeof file, "ggml-vocab-%s.gguf.out", name);
@@ -153,10 +149,22 @@ static void check_vocab(const char *vocab_path, const char *name)
         line = newline + 1;
     }
     assert_int_equal(n, N_TEXTS);
-    check_random_bytes(v);
     n_checked++;
     free(texts);
     free(lines);
+}
+
+static void check_vocab(const char *vocab_path, const char *name)
+{
+    nx_checkpoint *cp = NULL;
+
+    if (access(vocab_path, R_OK) != 0) {
+        printf("skipped %s: no %s\n", name, vocab_path);
+        skip();
+    }
+    nx_vocab *v = open_vocab(&cp, vocab_path);
+    check_texts(v, name);
+    check_random_bytes(v);
     nx_vocab_close(v);
     nx_checkpoint_close(cp);
 }
@@ -209,6 +217,30 @@ static void llama_bpe(void **state)
     (void)state;
     snprintf(path, sizeof path, "%s/goldens/llama3-vocab.gguf", build ? build : "build");
     check_vocab(named ? named : path, "llama-bpe");
+}
+
+/* The same from Meta's own file, in tiktoken's form. */
+static void llama_3_ranks(void **state)
+{
+    char      path[1024];
+    nx_vocab *v = NULL;
+    nx_error  err = {0};
+
+    (void)state;
+    FILE *f = fopen(shared(path, "llama3-tokenizer.model"), "rb");
+    if (!f) skip();
+    char  *bytes = malloc(RANKS_MAX);
+    size_t n = bytes ? fread(bytes, 1, RANKS_MAX, f) : 0;
+    fclose(f);
+    if (nx_tiktoken_create(&v, NULL, path, (nx_str){bytes, n}, "llama-bpe", &err)) {
+        fail_msg("%s", err.text);
+    }
+    free(bytes);
+    assert_int_equal(nx_vocab_size(v), 128256);
+    assert_int_equal(nx_vocab_find(v, NX_STR("<|eot_id|>")), 128009);
+    check_texts(v, "llama-bpe");
+    check_random_bytes(v);
+    nx_vocab_close(v);
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* sp_tokens.c - for test_sentencepiece.py and test_tiktoken.py: ids and texts of a vocabulary.
  *
  *     sp_tokens MODEL             a SentencePiece model
- *     sp_tokens RANKS PATTERN     ranks in tiktoken's form, with a pattern that is known by its text
+ *     sp_tokens RANKS PRE         ranks in tiktoken's form, words cut by that pre-tokenizer
  *
  * stdin: texts, each ended by a NUL. stdout: for each its ids, separated by spaces, a newline, the
  * text that they decode to, and a NUL. Streamed decoding must say the same. */
@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "token/sp.h"
+#include "token/tiktoken.h"
 
 #define TEXT_MAX (1 << 27)
 
@@ -69,7 +70,8 @@ int main(int argc, char **argv)
     nx_str    file = read_all(argc > 1 ? fopen(argv[1], "rb") : NULL), in = read_all(stdin);
     nx_vocab *v = NULL;
     nx_error  err = {0};
-    nx_status st = open_sp(&v, file, &err);
+    nx_status st = argc > 2 ? nx_tiktoken_create(&v, NULL, "ranks", file, argv[2], &err)
+                            : open_sp(&v, file, &err);
 
     for (size_t at = 0, len; !st && at < in.len; at += len + 1) {
         len = strnlen(in.p + at, in.len - at);
