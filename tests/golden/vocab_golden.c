@@ -249,6 +249,7 @@ int main(void)
         cmocka_unit_test(llama_spm),      cmocka_unit_test(phi_3),
         cmocka_unit_test(gpt_2),          cmocka_unit_test(deepseek_llm),
         cmocka_unit_test(deepseek_coder), cmocka_unit_test(llama_bpe),
+        cmocka_unit_test(llama_3_ranks),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
