@@ -16,6 +16,7 @@
 #include "base/jsonread.h"
 #include "token/bpe.h"
 #include "token/bytemap.h"
+#include "token/cut.h"
 #include "token/tables.h"
 #include "token/unigram.h"
 
@@ -24,10 +25,10 @@
 /* ---- Patterns: tj_regex.c --------------------------------------------------------------------- */
 
 typedef struct nx_tj_pattern {
-    nx_str               literal; /* where code is NULL; an empty one matches nowhere */
-    void                *code;    /* pcre2_code */
-    bool                 jit;
-    const struct nx_cut *cut; /* a hand-written splitter that gives the same matches, or NULL */
+    nx_str        literal; /* where code is NULL; an empty one matches nowhere */
+    void         *code;    /* pcre2_code */
+    bool          jit;
+    const nx_cut *cut; /* a hand-written splitter that gives the same matches, or NULL */
 } nx_tj_pattern;
 
 /* What matching needs in one call. Zero-initialise; nx_tj_matcher_free. */

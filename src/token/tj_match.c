@@ -79,6 +79,7 @@ nx_status nx_tj_pattern_compile(nx_tj_pattern *p, nx_str onig, nx_error *err)
 
     *p = (nx_tj_pattern){0};
     if (!st) st = compile(p, &text, err);
+    if (!st) p->cut = nx_cut_find(onig);
     nx_buf_free(&text);
     return st;
 }

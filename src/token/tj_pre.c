@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/utf8.h"
+#include "token/scripts.h"
 #include "token/tj.h"
 #include "token/unicode.h"
 
@@ -165,6 +166,8 @@ nx_status nx_tj_pre_read(nx_tj_pre *pres, int *n, nx_arena *arena, nx_str type, 
         st = read_class(&p, arena, type, v, err);
     } else if (nx_str_eq(type, NX_STR("Whitespace"))) {
         p.kind = NX_TJ_WORDS;
+    } else if (nx_str_eq(type, NX_STR("UnicodeScripts"))) {
+        p.kind = NX_TJ_SCRIPTS;
     } else if (nx_str_eq(type, NX_STR("FixedLength"))) {
         st = read_length(&p, v, err);
     } else {
@@ -324,6 +327,19 @@ static nx_status split_merged(nx_tj_pre_work *w, int k, const nx_tj_piece *piece
     return st;
 }
 
+/* A hand-written splitter leaves no gaps: all that it finds are matches. */
+static nx_status split_cut(nx_tj_pre_work *w, int k, const nx_tj_piece *piece, nx_error *err)
+{
+    const nx_cut *cut = w->pres[k].pattern.cut;
+    nx_status     st = NX_OK;
+
+    for (size_t at = 0, n; !st && at < piece->len; at += n) {
+        n = nx_cut_next(cut, piece->p + at, piece->len - at);
+        st = pass(w, k, part(piece, at, at + n), err);
+    }
+    return st;
+}
+
 /* Isolated and Removed need no list. */
 static nx_status split(nx_tj_pre_work *w, int k, const nx_tj_piece *piece, nx_error *err)
 {
@@ -335,6 +351,7 @@ static nx_status split(nx_tj_pre_work *w, int k, const nx_tj_piece *piece, nx_er
     bool             gaps = !(removes && p->invert), matches = !(removes && !p->invert);
 
     if (p->behaviour != NX_TJ_ISOLATED && !removes) return split_merged(w, k, piece, err);
+    if (p->pattern.cut && matches) return split_cut(w, k, piece, err);
     while (!st && found) {
         st = next(p, w, &s, piece, m, &found, err);
         if (st || !found) break;
@@ -417,6 +434,38 @@ static nx_status words(nx_tj_pre_work *w, int k, const nx_tj_piece *piece, nx_er
     return st;
 }
 
+static uint32_t script_of(uint32_t c)
+{
+    int lo = 0, hi = nx_n_script_ranges;
+
+    while (lo < hi) {
+        int mid = (lo + hi) / 2;
+        if (nx_script_ranges[mid].last < c)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < nx_n_script_ranges && nx_script_ranges[lo].first <= c ? nx_script_ranges[lo].script
+                                                                      : 0;
+}
+
+/* Cut where the script changes. What belongs to any at the beginning is lost, as in `tokenizers`. */
+static nx_status scripts(nx_tj_pre_work *w, int k, const nx_tj_piece *piece, nx_error *err)
+{
+    nx_status st = NX_OK;
+    size_t    from = piece->len;
+    uint32_t  last = 0;
+
+    for (size_t i = 0, n; !st && i < piece->len; i += n) {
+        uint32_t now = script_of(nx_utf8_decode(piece->p + i, piece->len - i, &n));
+        if (now == 0 || now == last) continue;
+        if (last) st = pass(w, k, part(piece, from, i), err);
+        from = i;
+        last = now;
+    }
+    return st ? st : pass(w, k, part(piece, from, piece->len), err);
+}
+
 static nx_status fixed_length(nx_tj_pre_work *w, int k, const nx_tj_piece *piece, nx_error *err)
 {
     nx_status st = NX_OK;
@@ -443,7 +492,7 @@ static nx_status stage(nx_tj_pre_work *w, int k, nx_tj_piece piece, nx_error *er
     case NX_TJ_METASPACE: return metaspace(w, k, piece, err);
     case NX_TJ_WORDS: return words(w, k, &piece, err);
     case NX_TJ_FIXED_LENGTH: return fixed_length(w, k, &piece, err);
-    case NX_TJ_SCRIPTS: return pass(w, k, piece, err);
+    case NX_TJ_SCRIPTS: return scripts(w, k, &piece, err);
     }
     return NX_OK;
 }

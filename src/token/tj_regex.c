@@ -30,13 +30,15 @@
     "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}\\p{L}"
 
 /* Beside \p{Alphabetic} and the like: what Unicode 15 and 16 brought, as Oniguruma has it. */
-#define LATE_ALPHA                                                                                   \
-    "\\x{897}\\x{cf3}\\x{10d69}\\x{10efc}\\x{11241}\\x{113b8}-\\x{113c0}\\x{113c2}\\x{113c5}"        \
-    "\\x{113c7}-\\x{113ca}\\x{113cc}-\\x{113cd}\\x{11f00}-\\x{11f01}\\x{11f03}\\x{11f34}-\\x{11f3a}" \
-    "\\x{11f3e}-\\x{11f40}\\x{1611e}-\\x{1612e}\\x{1e08f}" /* and L */
+#define LATE_ALPHA                                                                                  \
+    "\\x{363}-\\x{36f}\\x{c04}\\x{f82}-\\x{f83}\\x{1dd3}-\\x{1de6}\\x{11080}-\\x{11081}\\x{897}"    \
+    "\\x{cf3}\\x{10d69}\\x{10efc}\\x{11241}\\x{113b8}-\\x{113c0}\\x{113c2}\\x{113c5}\\x{113c7}-"    \
+    "\\x{113ca}\\x{113cc}-\\x{113cd}\\x{11f00}-\\x{11f01}\\x{11f03}\\x{11f34}-\\x{11f3a}\\x{11f3e}" \
+    "-\\x{11f40}\\x{1611e}-\\x{1612e}\\x{1e08f}" /* and L */
 #define LATE_UPPER "\\x{1c89}\\x{a7cb}-\\x{a7cc}\\x{a7da}\\x{a7dc}\\x{10d50}-\\x{10d65}"
 #define LATE_LOWER                                                                                 \
-    "\\x{1c8a}\\x{a7cd}\\x{a7db}\\x{10d70}-\\x{10d85}\\x{1df25}-\\x{1df2a}\\x{1e030}-\\x{1e06d}"
+    "\\x{10fc}\\x{a7f2}-\\x{a7f4}\\x{ab69}\\x{1c8a}\\x{a7cd}\\x{a7db}\\x{10d70}-\\x{10d85}"        \
+    "\\x{1df25}-\\x{1df2a}\\x{1e030}-\\x{1e06d}"
 #define LATE_ND                                                                                    \
     "\\x{10d40}-\\x{10d49}\\x{116d0}-\\x{116e3}\\x{11bf0}-\\x{11bf9}\\x{11f50}-\\x{11f59}"         \
     "\\x{16130}-\\x{16139}\\x{16d70}-\\x{16d79}\\x{1ccf0}-\\x{1ccf9}\\x{1e4f0}-\\x{1e4f9}"         \
@@ -210,6 +212,12 @@ static const struct {
     {"lower", "\\p{Lowercase}" LATE_LOWER, NULL},
     {"lowercase", "\\p{Lowercase}" LATE_LOWER, NULL},
     {"word", WORDS, "L"},
+    {"latin", "\\p{sc:Latin}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{1df25}-\\x{1df2a}", NULL},
+    {"cyrillic", "\\p{sc:Cyrillic}\\x{1c89}-\\x{1c8a}\\x{1e030}-\\x{1e06d}\\x{1e08f}", NULL},
+    {"hiragana", "\\p{sc:Hiragana}\\x{1b132}", NULL},
+    {"katakana", "\\p{sc:Katakana}\\x{1b155}", NULL},
+    {"arabic", "\\p{sc:Arabic}\\x{897}\\x{10ec2}-\\x{10ec4}\\x{10efc}-\\x{10eff}", NULL},
+    {"devanagari", "\\p{sc:Devanagari}\\x{11b00}-\\x{11b09}", NULL},
     {"han", "\\p{sc:Han}" LATE_HAN, NULL},
 };
 #define N_PROPERTIES (sizeof properties / sizeof *properties)

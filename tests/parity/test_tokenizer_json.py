@@ -302,6 +302,8 @@ def configurations(texts):
     yield "words-chars", lambda: wordlevel(texts, p.CharDelimiterSplit("a"), decoder=d.Fuse())
     yield "words-fixed", lambda: wordlevel(texts, p.FixedLength(3), n.Lowercase(),
                                            d.CTC(pad_token="the"))
+    yield "scripts", lambda: wordlevel(texts, p.UnicodeScripts(), n.NFKC(), d.Sequence(
+        [d.Replace(Regex(r"\p{L}(?=\p{M})"), "_"), d.Fuse(), d.Strip("a", 2, 0)]))
     yield "suffix", lambda: suffixed(texts)
     yield "prefix", lambda: prefixed(texts)
 
