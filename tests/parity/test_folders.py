@@ -3,7 +3,7 @@ and both say what their numbers are.
 
 Protects: shards, old spellings of config.json, names without prefix and saved buffers load and
 compute the same; a checkpoint that bitsandbytes quantised (nf4, doubly quantised, fp4, int8) decodes
-to the same numbers bit for bit.
+to the same numbers bit for bit, and computes the same.
 
     test_folders.py [NEXUS]    default: $NEXUS_BIN
 """
@@ -59,14 +59,14 @@ def change_config(folder, change):
         json.dump(config, f)
 
 
-def judge_logits(program, folder, model):
+def judge_logits(program, folder, model, *options):
     """What is wrong, as a list of lines."""
     ids = np.random.default_rng(1).integers(3, model.config.vocab_size, 40).tolist()
     with torch.no_grad():
         want = model(torch.tensor([ids])).logits[0].float().numpy()
     done = subprocess.run([program, "logits", "-m", folder, "--raw", "--kv-type", "f32",
-                           "--prompt-ids", ",".join(map(str, ids))], capture_output=True,
-                          check=False)
+                           "--prompt-ids", ",".join(map(str, ids)), *options],
+                          capture_output=True, check=False)
     if done.returncode:
         return [done.stderr.decode().strip()]
     got = np.frombuffer(done.stdout, "<f4").reshape(want.shape)
@@ -204,13 +204,31 @@ NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.
          "mlp.down_proj": "ffn_down"}
 
 
+def compute(program, folder, plain, theirs, kind):
+    """Logits: of 4 bits beside bitsandbytes' own, of 8 bits beside a model with the same weights in
+    f32, since its layers round activations to 8 bits as well."""
+    if kind != "int8":
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        for module in model.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False  # it would compute in bf16
+        return judge_logits(program, folder, model)
+    model = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32)
+    state = model.state_dict()
+    for name in state:
+        if theirs.get(name, state[name]).dtype == torch.int8:
+            state[name] = decoded(theirs, name)
+    model.load_state_dict(state)
+    return judge_logits(program, folder, model, "--exact")
+
+
 def quantised(kind, options):
-    def judge(_program, folder):
+    def judge(program, folder):
         plain = os.path.join(folder, "plain")
-        build("Llama", hidden_size=128, intermediate_size=192).to(torch.bfloat16) \
-            .save_pretrained(plain)
+        build("Llama", hidden_size=128, intermediate_size=192).save_pretrained(plain)
         model = AutoModelForCausalLM.from_pretrained(
-            plain, quantization_config=BitsAndBytesConfig(**options), device_map="cpu")
+            plain, quantization_config=BitsAndBytesConfig(**options), device_map="cpu",
+            dtype=torch.float32)
         out = os.path.join(folder, "bnb")
         model.save_pretrained(out)
         theirs, ours, wrong = load_file(os.path.join(out, "model.safetensors")), dump(out), []
@@ -224,7 +242,7 @@ def quantised(kind, options):
                 elif not np.array_equal(got, want):
                     wrong.append(f"{name}: {int((got != want).sum())} numbers differ")
         print(f"  {len(ours)} tensors")
-        return wrong
+        return wrong + compute(program, out, plain, theirs, kind)
     return judge
 
 
