@@ -471,7 +471,9 @@ nx_status nx_vocab_create(nx_vocab **out, const nx_vocab_source *src, nx_error *
     *out = NULL;
     if (!bpe && !nx_str_eq(src->model, NX_STR("llama"))) {
         char shown[64], text[160];
-        snprintf(text, sizeof text, "\"%s\", we have: llama (SentencePiece), gpt2 (BPE)",
+        snprintf(text, sizeof text,
+                 "\"%s\", we have: llama (SentencePiece), gpt2 (BPE), bert "
+                 "(WordPiece), t5 (Unigram)",
                  nx_printable(shown, sizeof shown, src->model));
         return fail_at(src, KEY "model", NX_EUNSUPPORTED, err, text);
     }

@@ -10,6 +10,7 @@
 #include "token/tables.h"
 #include "token/tiktoken.h"
 #include "token/tj.h"
+#include "token/wordpiece.h"
 
 #define KEY "tokenizer.ggml."
 
@@ -37,7 +38,10 @@ static nx_status read_arrays(nx_vocab_source *src, arrays *a, const nx_checkpoin
     (void)((st = nx_meta_strings(cp, KEY "tokens", &a->texts, &src->n, true, err)) ||
            (st = nx_meta_ints(cp, KEY "token_type", &a->types, &src->n_types, false, err)));
     if (!st && bpe) st = nx_meta_strings(cp, KEY "merges", &a->merges, &src->n_merges, true, err);
-    if (!st && !bpe) st = nx_meta_floats(cp, KEY "scores", &a->scores, &src->n_scores, true, err);
+    bool scored = !bpe && !nx_str_eq(src->model, NX_STR("bert"));
+    if (!st && scored) {
+        st = nx_meta_floats(cp, KEY "scores", &a->scores, &src->n_scores, true, err);
+    }
     src->texts = a->texts;
     src->types = a->types;
     src->merges = a->merges;
@@ -107,23 +111,81 @@ static nx_status read_strips(nx_vocab_source *src, const nx_checkpoint *cp, nx_e
 
 static bool is_ours(nx_str model)
 {
-    return nx_str_eq(model, NX_STR("llama")) || nx_str_eq(model, NX_STR("gpt2"));
+    static const char *const models[] = {"llama", "gpt2", "bert", "t5"};
+
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        if (nx_str_eq(model, nx_str_of(models[i]))) return true;
+    }
+    return false;
 }
 
-nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
+/* BERT's files name the token that begins a text another way. */
+static nx_status read_cls(nx_vocab_source *src, const nx_checkpoint *cp, nx_error *err)
+{
+    return src->special.bos >= 0 ? NX_OK
+                                 : read_id(cp, KEY "cls_token_id", src->n, &src->special.bos, err);
+}
+
+/* ---- T5: a Unigram model of SentencePiece in GGUF's keys -------------------------------------- */
+
+static nx_status read_charsmap(const nx_checkpoint *cp, nx_str *out, nx_error *err)
+{
+    const char    *key = KEY "precompiled_charsmap";
+    const nx_meta *m = nx_checkpoint_meta(cp, key);
+
+    *out = (nx_str){0};
+    if (!m) return NX_OK;
+    if (m->type != NX_META_ARRAY || (m->elem_type != NX_META_U8 && m->elem_type != NX_META_I8)) {
+        return nx_meta_fail(cp, key, NX_EFORMAT, err, "expected an array of bytes");
+    }
+    *out = (nx_str){(const char *)m->data, (size_t)m->n};
+    return NX_OK;
+}
+
+static nx_status check_t5(const nx_vocab_source *src, nx_error *err)
+{
+    if (src->n > 0 && src->n < 1 << 24 && src->n_types == src->n && src->n_scores == src->n) {
+        return NX_OK;
+    }
+    return nx_meta_fail(src->cp, KEY "tokens", NX_EFORMAT, err,
+                        "%lld tokens, %lld types, %lld scores: expected as many of each",
+                        (long long)src->n, (long long)src->n_types, (long long)src->n_scores);
+}
+
+static nx_status create_t5(nx_vocab **out, const nx_vocab_source *src, arrays *a, nx_error *err)
+{
+    nx_spmodel    m = nx_spmodel_default();
+    bool          trims = true;
+    int           n_bytes = 0;
+    nx_status     st = check_t5(src, err);
+    nx_sp_options o = {.cp = src->cp,
+                       .special = src->special,
+                       .add_bos = src->add_bos > 0,
+                       .add_eos = src->add_eos != 0};
+
+    if (!st) st = read_charsmap(src->cp, &m.charsmap, err);
+    if (!st) st = nx_meta_bool(src->cp, KEY "remove_extra_whitespaces", &trims, false, err);
+    if (st) return st;
+    for (int64_t i = 0; i < src->n; i++) n_bytes += a->types[i] == NX_TOKEN_BYTE;
+    m.byte_fallback = n_bytes >= 256;
+    m.dummy_prefix = src->add_space_prefix != 0;
+    m.trims_spaces = trims;
+    m.texts = a->texts;
+    m.types = a->types;
+    m.scores = a->scores;
+    m.n = src->n;
+    *a = (arrays){.merges = a->merges}; /* taken by the vocabulary */
+    return nx_sp_create(out, &m, &o, err);
+}
+
+/* ---- The whole -------------------------------------------------------------------------------- */
+
+static nx_status open_ggml(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
 {
     nx_vocab_source src = {.cp = cp};
     arrays          a = {0};
     nx_status       st;
 
-    *out = NULL;
-    nx_str json = nx_checkpoint_file(cp, "tokenizer.json");
-    if (json.p) return nx_tj_create(out, cp, json, err);
-    nx_str model = nx_checkpoint_file(cp, "tokenizer.model");
-    if (nx_spmodel_is(model)) return nx_sp_open(out, cp, "tokenizer.model", model, err);
-    const char *name = NULL, *pre = NULL;
-    nx_str      ranks = nx_tiktoken_find(cp, &name, &pre);
-    if (name) return nx_tiktoken_create(out, cp, name, ranks, pre, err);
     (void)((st = nx_meta_string(cp, KEY "model", &src.model, true, err)) ||
            (is_ours(src.model) &&
             ((st = nx_meta_string(cp, KEY "pre", &src.pre, false, err)) ||
@@ -133,9 +195,30 @@ nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
              (st = read_flag(cp, KEY "add_eos_token", &src.add_eos, err)) ||
              (st = read_flag(cp, KEY "add_space_prefix", &src.add_space_prefix, err)) ||
              (st = read_strips(&src, cp, err)))));
-    if (!st) st = nx_vocab_create(out, &src, err);
+    if (!st && nx_str_eq(src.model, NX_STR("bert"))) {
+        st = read_cls(&src, cp, err);
+        if (!st) st = nx_wordpiece_create(out, &src, err);
+    } else if (!st && nx_str_eq(src.model, NX_STR("t5"))) {
+        st = create_t5(out, &src, &a, err);
+    } else if (!st) {
+        st = nx_vocab_create(out, &src, err);
+    }
     arrays_free(&a);
     return st;
+}
+
+nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
+{
+    const char *name = NULL, *pre = NULL;
+
+    *out = NULL;
+    nx_str json = nx_checkpoint_file(cp, "tokenizer.json");
+    if (json.p) return nx_tj_create(out, cp, json, err);
+    nx_str model = nx_checkpoint_file(cp, "tokenizer.model");
+    if (nx_spmodel_is(model)) return nx_sp_open(out, cp, "tokenizer.model", model, err);
+    nx_str ranks = nx_tiktoken_find(cp, &name, &pre);
+    if (name) return nx_tiktoken_create(out, cp, name, ranks, pre, err);
+    return open_ggml(out, cp, err);
 }
 
 void nx_vocab_close(nx_vocab *v)

@@ -91,14 +91,16 @@ static void expect_text(const nx_vocab *v, const nx_ids *ids, const char *text, 
     nx_buf_free(&streamed);
 }
 
-static void check_text(const nx_vocab *v, const char *text, size_t len, char *line, int i)
+/* back: the text comes back, byte for byte (WordPiece forgets case and white space). */
+static void check_text(const nx_vocab *v, const char *text, size_t len, char *line, int i,
+                       bool back)
 {
     nx_ids   ids = {0};
     nx_error err = {0};
 
     if (nx_vocab_encode(v, &ids, text, len, 0, &err)) fail_msg("text %d: %s", i, err.text);
     expect_ids(&ids, line, i);
-    expect_text(v, &ids, text, len);
+    if (back) expect_text(v, &ids, text, len);
     nx_ids_free(&ids);
 }
 
@@ -130,7 +132,7 @@ static void check_random_bytes(const nx_vocab *v)
     }
 }
 
-static void check_texts(const nx_vocab *v, const char *name)
+static void check_texts(const nx_vocab *v, const char *name, bool back)
 {
     char path[1024], file[256];
 
@@ -145,7 +147,7 @@ static void check_texts(const nx_vocab *v, const char *name)
         char *newline = strchr(line, '\n');
         assert_non_null(newline);
         *newline = '\0';
-        check_text(v, text, (size_t)(end - text), line, n);
+        check_text(v, text, (size_t)(end - text), line, n, back);
         line = newline + 1;
     }
     assert_int_equal(n, N_TEXTS);
@@ -154,7 +156,7 @@ static void check_texts(const nx_vocab *v, const char *name)
     free(lines);
 }
 
-static void check_vocab(const char *vocab_path, const char *name)
+static void check_vocab(const char *vocab_path, const char *name, bool back)
 {
     nx_checkpoint *cp = NULL;
 
@@ -163,8 +165,8 @@ static void check_vocab(const char *vocab_path, const char *name)
         skip();
     }
     nx_vocab *v = open_vocab(&cp, vocab_path);
-    check_texts(v, name);
-    check_random_bytes(v);
+    check_texts(v, name, back);
+    if (back) check_random_bytes(v);
     nx_vocab_close(v);
     nx_checkpoint_close(cp);
 }
@@ -174,7 +176,7 @@ static void llama_spm(void **state)
     char path[1024];
 
     (void)state;
-    check_vocab(shared(path, "ggml-vocab-llama-spm.gguf"), "llama-spm");
+    check_vocab(shared(path, "ggml-vocab-llama-spm.gguf"), "llama-spm", true);
 }
 
 static void phi_3(void **state)
@@ -182,7 +184,7 @@ static void phi_3(void **state)
     char path[1024];
 
     (void)state;
-    check_vocab(shared(path, "ggml-vocab-phi-3.gguf"), "phi-3");
+    check_vocab(shared(path, "ggml-vocab-phi-3.gguf"), "phi-3", true);
 }
 
 static void gpt_2(void **state)
@@ -190,7 +192,7 @@ static void gpt_2(void **state)
     char path[1024];
 
     (void)state;
-    check_vocab(shared(path, "ggml-vocab-gpt-2.gguf"), "gpt-2");
+    check_vocab(shared(path, "ggml-vocab-gpt-2.gguf"), "gpt-2", true);
 }
 
 static void deepseek_llm(void **state)
@@ -198,7 +200,7 @@ static void deepseek_llm(void **state)
     char path[1024];
 
     (void)state;
-    check_vocab(shared(path, "ggml-vocab-deepseek-llm.gguf"), "deepseek-llm");
+    check_vocab(shared(path, "ggml-vocab-deepseek-llm.gguf"), "deepseek-llm", true);
 }
 
 static void deepseek_coder(void **state)
@@ -206,7 +208,15 @@ static void deepseek_coder(void **state)
     char path[1024];
 
     (void)state;
-    check_vocab(shared(path, "ggml-vocab-deepseek-coder.gguf"), "deepseek-coder");
+    check_vocab(shared(path, "ggml-vocab-deepseek-coder.gguf"), "deepseek-coder", true);
+}
+
+static void bert_bge(void **state)
+{
+    char path[1024];
+
+    (void)state;
+    check_vocab(shared(path, "ggml-vocab-bert-bge.gguf"), "bert-bge", false);
 }
 
 static void llama_bpe(void **state)
@@ -216,7 +226,7 @@ static void llama_bpe(void **state)
 
     (void)state;
     snprintf(path, sizeof path, "%s/goldens/llama3-vocab.gguf", build ? build : "build");
-    check_vocab(named ? named : path, "llama-bpe");
+    check_vocab(named ? named : path, "llama-bpe", true);
 }
 
 /* The same from Meta's own file, in tiktoken's form. */
@@ -238,7 +248,7 @@ static void llama_3_ranks(void **state)
     free(bytes);
     assert_int_equal(nx_vocab_size(v), 128256);
     assert_int_equal(nx_vocab_find(v, NX_STR("<|eot_id|>")), 128009);
-    check_texts(v, "llama-bpe");
+    check_texts(v, "llama-bpe", true);
     check_random_bytes(v);
     nx_vocab_close(v);
 }
@@ -249,7 +259,7 @@ int main(void)
         cmocka_unit_test(llama_spm),      cmocka_unit_test(phi_3),
         cmocka_unit_test(gpt_2),          cmocka_unit_test(deepseek_llm),
         cmocka_unit_test(deepseek_coder), cmocka_unit_test(llama_bpe),
-        cmocka_unit_test(llama_3_ranks),
+        cmocka_unit_test(bert_bge),       cmocka_unit_test(llama_3_ranks),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

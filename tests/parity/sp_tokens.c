@@ -1,6 +1,6 @@
 /* sp_tokens.c - for test_sentencepiece.py and test_tiktoken.py: ids and texts of a vocabulary.
  *
- *     sp_tokens MODEL             a SentencePiece model
+ *     sp_tokens MODEL             a SentencePiece model, or a GGUF file with a vocabulary
  *     sp_tokens RANKS PRE         ranks in tiktoken's form, words cut by that pre-tokenizer
  *
  * stdin: texts, each ended by a NUL. stdout: for each its ids, separated by spaces, a newline, the
@@ -22,6 +22,13 @@ static nx_str read_all(FILE *f)
 
     if (f && f != stdin) fclose(f);
     return (nx_str){p, n};
+}
+
+static nx_status open_gguf(nx_vocab **v, nx_checkpoint **cp, nx_str bytes, nx_error *err)
+{
+    nx_status st = nx_checkpoint_open_bytes(cp, "model", bytes.p, bytes.len, err);
+
+    return st ? st : nx_vocab_open(v, *cp, err);
 }
 
 static nx_status open_sp(nx_vocab **v, nx_str bytes, nx_error *err)
@@ -67,11 +74,14 @@ static nx_status answer(const nx_vocab *v, const char *text, size_t len, nx_erro
 
 int main(int argc, char **argv)
 {
-    nx_str    file = read_all(argc > 1 ? fopen(argv[1], "rb") : NULL), in = read_all(stdin);
-    nx_vocab *v = NULL;
-    nx_error  err = {0};
-    nx_status st = argc > 2 ? nx_tiktoken_create(&v, NULL, "ranks", file, argv[2], &err)
-                            : open_sp(&v, file, &err);
+    nx_str         file = read_all(argc > 1 ? fopen(argv[1], "rb") : NULL), in = read_all(stdin);
+    nx_checkpoint *cp = NULL;
+    nx_vocab      *v = NULL;
+    nx_error       err = {0};
+    bool           gguf = file.len > 4 && memcmp(file.p, "GGUF", 4) == 0;
+    nx_status      st = argc > 2 ? nx_tiktoken_create(&v, NULL, "ranks", file, argv[2], &err)
+                        : gguf   ? open_gguf(&v, &cp, file, &err)
+                                 : open_sp(&v, file, &err);
 
     for (size_t at = 0, len; !st && at < in.len; at += len + 1) {
         len = strnlen(in.p + at, in.len - at);
@@ -79,6 +89,7 @@ int main(int argc, char **argv)
     }
     if (st) fprintf(stderr, "%s\n", err.text);
     nx_vocab_close(v);
+    nx_checkpoint_close(cp);
     free((void *)(uintptr_t)file.p);
     free((void *)(uintptr_t)in.p);
     return st != NX_OK;

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 
+import gguf
 import sentencepiece
 from random_texts import random_text
 
@@ -87,8 +88,43 @@ def unuse(path, rng):
     return unused
 
 
+def fields(data):
+    """The fields of a message whose own fields are all messages, texts or numbers."""
+    at = 0
+    while at < len(data):
+        key, at = read_varint(data, at)
+        if key & 7 == 2:
+            length, at = read_varint(data, at)
+            yield key >> 3, data[at:at + length]
+            at += length
+        else:
+            value, at = read_varint(data, at)
+            yield key >> 3, value
+
+
+def as_gguf(path):
+    """The same model under GGUF's keys, as T5's are."""
+    sp = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    normaliser = next(body for field, body in fields(path.read_bytes()) if field == 3)
+    charsmap = next((body for field, body in fields(normaliser) if field == 2), b"")
+    ids = range(sp.get_piece_size())
+    out = gguf.GGUFWriter(path.with_suffix(".gguf"), "t5")
+    out.add_tokenizer_model("t5")
+    out.add_token_list([sp.id_to_piece(i).encode() for i in ids])
+    out.add_token_scores([sp.get_score(i) for i in ids])
+    out.add_token_types([2 if sp.is_unknown(i) else 3 if sp.is_control(i) else 6 if sp.is_byte(i)
+                         else 5 if sp.is_unused(i) else 1 for i in ids])
+    out.add_precompiled_charsmap(charsmap)
+    out.add_remove_extra_whitespaces(True)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.close()
+    return path.with_suffix(".gguf"), path
+
+
 def check(program, path, texts):
-    judge = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    path, model = path if isinstance(path, tuple) else (path, path)
+    judge = sentencepiece.SentencePieceProcessor(model_file=str(model))
     done = subprocess.run([program, str(path)], check=True, capture_output=True,
                           input="".join(t + "\0" for t in texts).encode())
     answers = done.stdout.decode().split("\0")[:-1]
@@ -116,6 +152,8 @@ def main():
                  for name, options in CASES.items()]
         paths += [(name + ", unused", unuse(path, rng)) for name, path in paths
                   if name in ("unigram", "bpe", "bpe, like Llama 2")]
+        paths += [(name + ", GGUF", as_gguf(path)) for name, path in paths
+                  if name in ("unigram", "unigram, bytes", "unigram, nfkc_cf")]
         texts = [random_text(rng, extra=USERS + ["<s>", "</s>", "<unk>", "\u2581a", "<0x41>"])
                  for _ in range(n)]
         texts += ["", " ", "  ", "\u2581", " \u2581 ", "\n"]

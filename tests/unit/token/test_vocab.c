@@ -114,8 +114,10 @@ static void kinds_by_name(void **state)
 
     (void)state;
     maker_spm(&m);
-    m.src.model = NX_STR("bert");
-    refuses(&m, NX_EUNSUPPORTED, K "model: \"bert\", we have: llama (SentencePiece), gpt2 (BPE)");
+    m.src.model = NX_STR("rwkv");
+    refuses(&m, NX_EUNSUPPORTED,
+            K "model: \"rwkv\", we have: llama (SentencePiece), gpt2 (BPE), bert (WordPiece), t5 "
+              "(Unigram)");
     maker_bpe(&m, "klingon");
     nx_vocab *none = NULL;
     nx_error  err = {0};
@@ -282,8 +284,12 @@ static void bad_files(void **state)
     m.src.merges = NULL;
     files_are_refused(&m, NX_EFORMAT, "tokenizer.ggml.merges");
     maker_spm(&m);
+    m.src.model = NX_STR("rwkv");
+    files_are_refused(&m, NX_EUNSUPPORTED, "\"rwkv\"");
+    maker_spm(&m);
     m.src.model = NX_STR("t5");
-    files_are_refused(&m, NX_EUNSUPPORTED, "\"t5\"");
+    m.src.n_types = 3;
+    files_are_refused(&m, NX_EFORMAT, "tokenizer.ggml.tokens");
     maker_spm(&m);
     m.src.n = 0;
     m.src.n_types = m.src.n_scores = 0;
