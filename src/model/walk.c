@@ -25,6 +25,8 @@
 /* Rows of logits computed at once: with a vocabulary of 128 k a row takes half a megabyte. */
 #define LOGIT_ROWS 8
 
+#define N_SLOTS_MAX (1 << 22)
+
 /* ---- What the backend must know of ---- */
 
 static nx_status check_type(const nx_tensor *t, const nx_backend *be, nx_error *err)
@@ -188,6 +190,9 @@ nx_status nx_walk_create(nx_walk **out, const nx_model *model, nx_backend *be, i
     if (model->positions.data && n_pos > model->hp.n_ctx)
         return nx_fail(err, NX_EINVAL, "%d positions, of which the model has learned %d", n_pos,
                        model->hp.n_ctx);
+    if ((int64_t)clamp_batch(n_batch, n_pos) * model->hp.n_experts_used > N_SLOTS_MAX)
+        return nx_fail(err, NX_EINVAL, "%d rows that meet %d experts each. Try a smaller --batch",
+                       n_batch, model->hp.n_experts_used);
     nx_status st = check_types(model, be, err);
     if (st) return st;
     nx_walk *w = nx_calloc(1, sizeof *w);

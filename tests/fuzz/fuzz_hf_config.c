@@ -10,14 +10,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const types[] = {NULL, "F32", "BF16", "F16"};
-    nx_json_doc              doc;
-    nx_hf_config             c = {0};
-    nx_gguf                  g = {0};
-    nx_error                 err = {0};
+    nx_json_doc  doc;
+    nx_hf_config c = {0};
+    nx_gguf      g = {0};
+    nx_error     err = {0};
 
     if (size == 0 || size > 8192) return 0;
-    nx_hf_facts facts = {.model_name = "fuzz", .embd_type = types[data[0] & 3]};
+    nx_hf_facts facts = {.model_name = "fuzz"};
     if (nx_json_parse(&doc, "fuzz", (const char *)data + 1, size - 1, NX_JSON_PYTHON, &err))
         return 0;
     nx_status st = nx_hf_config_read(&c, "fuzz", doc.root, &facts, &err);

@@ -254,8 +254,9 @@ static void test_each_missing_tensor_is_named(void **state)
 
 static void test_a_surplus_tensor_is_named(void **state)
 {
-    static const char *const extras[] = {"surprise", "blk.0.surprise.weight", "blk.3.attn_norm.weight",
-                                         "blk.0.ffn_gate.9.weight", "blk.0.ffn_norm_exps.weight"};
+    static const char *const extras[] = {"surprise", "blk.0.surprise.weight",
+                                         "blk.3.attn_norm.weight", "blk.0.ffn_gate.9.weight",
+                                         "blk.0.ffn_norm_exps.weight"};
 
     (void)state;
     for (const nx_arch *const *a = nx_arch_list(); *a; a++) {
@@ -378,10 +379,10 @@ static void test_fused_rows_are_cut(void **state)
 static void test_experts_may_lie_apart(void **state)
 {
     static const char *const parts[] = {"gate", "up", "down"};
-    list      l, apart = {.n = 0};
-    made      m;
-    nx_model *x;
-    nx_error  err;
+    list                     l, apart = {.n = 0};
+    made                     m;
+    nx_model                *x;
+    nx_error                 err;
 
     (void)state;
     describe(&l, arch("qwen3moe"), NULL, 0);
@@ -445,8 +446,12 @@ static void test_lack_of_memory_leaks_nothing(void **state)
 static void test_stretched_angles(void **state)
 {
     float    factors[4] = {1, 1, 1, 1}, longer[4] = {2, 3, 4, 5}, freq[4];
-    nx_model m = {.hp = {.n_rot = 8, .n_freq_dims = 8, .rope_base = 10000, .rope_scale = 4,
-                         .rope_ctx_original = 32, .rope_scaling = NX_ROPE_SCALING_LONGROPE},
+    nx_model m = {.hp = {.n_rot = 8,
+                         .n_freq_dims = 8,
+                         .rope_base = 10000,
+                         .rope_scale = 4,
+                         .rope_ctx_original = 32,
+                         .rope_scaling = NX_ROPE_SCALING_LONGROPE},
                   .rope_factors = factors,
                   .rope_factors_long = longer};
 
@@ -473,13 +478,13 @@ static void test_stretched_angles(void **state)
 /* Llama 3.3 70B has 70,553,706,496 numbers. */
 static void test_a_real_shape(void **state)
 {
-    const key big[] = {{"vocab_size", 'i', 128256, NULL, {0}, 0},
-                       {"block_count", 'i', 80, NULL, {0}, 0},
-                       {"embedding_length", 'i', 8192, NULL, {0}, 0},
-                       {"feed_forward_length", 'i', 28672, NULL, {0}, 0},
-                       {"attention.head_count", 'i', 64, NULL, {0}, 0},
-                       {"attention.head_count_kv", 'i', 8, NULL, {0}, 0},
-                       {"nexus.head_tied", 'b', 0, NULL, {0}, 0}};
+    const key  big[] = {{"vocab_size", 'i', 128256, NULL, {0}, 0},
+                        {"block_count", 'i', 80, NULL, {0}, 0},
+                        {"embedding_length", 'i', 8192, NULL, {0}, 0},
+                        {"feed_forward_length", 'i', 28672, NULL, {0}, 0},
+                        {"attention.head_count", 'i', 64, NULL, {0}, 0},
+                        {"attention.head_count_kv", 'i', 8, NULL, {0}, 0},
+                        {"nexus.head_tied", 'b', 0, NULL, {0}, 0}};
     uint64_t   sum = 0;
     made       m;
     nx_hparams hp;
