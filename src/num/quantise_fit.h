@@ -1,54 +1,35 @@
-/* quantise_fit.h - the scale (and offset) that stand best for a few numbers. Within num/ only.
+/* quantise_fit.h - the best scale (and offset) for a handful of numbers that become small integers.
  *
- * Best: the least sum of squared errors. For given codes that is a linear problem with a closed
- * answer; so we try codes from a few scales around the obvious one, solve each, keep the best.
- * All numbers are finite; n is 16 or 32. Any thread.
- *
- * The steps stand once, in quantise_fit_body.h, in eight lanes whose order is fixed; they are compiled
- * plainly and for AVX2, with the same bits.
+ * Owns:   nothing; plain functions.
+ * Thread: any.
+ * Idea:   what is minimised is the sum of squared errors. For given codes q the best straight line
+ *         through (q, x) is known in closed form, and so is what it leaves over; so a search needs
+ *         only sums over q, q^2 and x q, one pass for each candidate step. The candidates stretch
+ *         the plain step (range / codes) by up to one code either way; the winner is then polished:
+ *         round again with the fitted line, fit again.
  */
 #ifndef NX_NUM_QUANTISE_FIT_H
 #define NX_NUM_QUANTISE_FIT_H
 
-#include <stdint.h>
+#include <stdbool.h>
 
-typedef struct nx_fit {
-    /* x_i ~ scale * q_i - min, 0 <= q_i <= top, scale >= 0, min >= 0. Returns the scale. */
-    float (*affine)(float *min, const float *x, int n, int top);
+#define NX_FIT_MAX 32 /* numbers fitted together, at most; their count is a multiple of 8 */
 
-    /* x_i ~ scale * q_i, -half <= q_i < half. The scale may be negative: then the largest number
-     * meets the code -half, which has no opposite. half 0: q_i are levels of IQ4. */
-    float (*symmetric)(const float *x, int n, int half);
+/* False if any of n numbers is NaN or infinite. */
+bool nx_fit_finite(const float *x, int n);
 
-    /* Squared errors with the best codes for a scale (and offset) as stored. */
-    float (*affine_error)(const float *x, int n, int top, float scale, float min);
-    float (*symmetric_error)(const float *x, int n, int half, float scale);
-} nx_fit;
+/* x ~ scale * q - min with q in 0..top, scale >= 0, min >= 0. */
+void nx_fit_affine(float *scale, float *min, const float *x, int n, int top);
 
-const nx_fit *nx_fit_get(void); /* the best that this processor has */
+/* The same with both given: the codes into q (as floats). Returns the sum of squared errors. */
+float nx_fit_affine_codes(float *q, const float *x, int n, int top, float scale, float min);
 
-extern const nx_fit nx_fit_plain;
-#if defined(__x86_64__)
-extern const nx_fit nx_fit_avx2;
-#endif
+/* x ~ scale * q with q in low..high, low < 0 < high; the scale may be negative. */
+float nx_fit_signed(const float *x, int n, int low, int high);
+float nx_fit_signed_codes(float *q, const float *x, int n, int low, int high, float scale);
 
-/* The code 0..15 whose level of IQ4 is nearest to v; in between, the lower. */
-uint8_t nx_iq4_nearest(float v);
-
-/* The whole number nearest to v, cut to lo..hi; halves go away from zero. */
-static inline int nx_fit_round(float v, int lo, int hi)
-{
-    v = v > (float)lo ? v : (float)lo; /* a NaN becomes lo */
-    v = v < (float)hi ? v : (float)hi;
-    return (int)(v + (v < 0 ? -0.5f : 0.5f));
-}
-
-/* 1 / d, or 0 where there is nothing to divide, or nothing that could be told apart. */
-static inline float nx_fit_inverse(float d)
-{
-    float r = d != 0.0f ? 1.0f / d : 0.0f;
-
-    return r <= 3.4e38f && r >= -3.4e38f ? r : 0.0f;
-}
+/* x ~ scale * nx_iq4_levels[q]; q receives the levels' indices here. */
+float nx_fit_levels(const float *x, int n);
+float nx_fit_levels_codes(float *q, const float *x, int n, float scale);
 
 #endif

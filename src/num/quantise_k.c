@@ -1,10 +1,12 @@
-/* quantise_k.c - super-blocks of 256: Q2_K to Q6_K, IQ4_XS, and the small block IQ4_NL.
+/* quantise_k.c - f32 to super-blocks of 256 (and to IQ4_NL's 32).
  *
- * Idea: each sub-block gets the scale (and offset) that fits it best; these are rounded to the few
- *       bits that the super-block has for them, each to the neighbour with the least error; then
- *       codes are chosen for what was stored. Layouts: num/blocks.h, num/scales_k.h.
- * Judge: the error is at most that of llama.cpp's encoders (tests/parity/test_quantise.py).
- * A number that isn't finite makes d a NaN, so that the whole block decodes to NaN.
+ * Idea: three steps. First each sub-block finds the scale (and offset) it would like best
+ *       (num/quantise_fit.h). Then the super-block's f16 scale is laid so that the largest wish just fits,
+ *       and each sub-block takes, among the few integers around its wish, the pair whose real error
+ *       is smallest, codes rounded anew. Last, with all integers standing, the super-block's scales
+ *       are solved once more for the smallest error of all 256, and kept if they are better in f16.
+ *       ggml's encoders search in the same spirit; the errors stay below theirs
+ *       (tests/parity/test_quantise.py), the bits are our own.
  */
 #include "num/quantise_k.h"
 
@@ -16,168 +18,156 @@
 #include "num/half.h"
 #include "num/quantise_fit.h"
 
-#define F16_NAN 0x7E00
+#define F16_NAN 0x7e00
+#define F16_MAX 0x7bff /* 65504: enormous numbers keep what can be kept */
 
-static bool all_finite(const float *x, int n)
+/* The smallest f16 step d >= 0 with wish / d <= top + 1/2, so that top is the nearest integer at
+ * most: nearest rounding does, except among f16's subnormals. */
+static uint16_t step_of(float wish, int top)
 {
-    for (int i = 0; i < n; i++)
-        if (!(fabsf(x[i]) < INFINITY)) return false;
-    return true;
+    uint16_t d = nx_f32_to_f16(wish / (float)top);
+
+    if (d > F16_MAX) return F16_MAX;
+    if (wish > nx_f16_to_f32(d) * ((float)top + 0.5f) && d < F16_MAX) d++;
+    return d;
 }
 
-/* Half precision, cut to its range: a block of enormous numbers keeps what can be kept. */
-static uint16_t half_of(float f)
+static int clamp(int v, int low, int high)
 {
-    return nx_f32_to_f16(f > 65504.0f ? 65504.0f : f < -65504.0f ? -65504.0f : f);
+    return v < low ? low : v > high ? high : v;
 }
 
-/* Two bits of number i go where decode_k.c looks for them. */
-static void put_two_bits(uint8_t *qs, int i, int v)
+/* The integer nearest to wish / step within low..high; 0 without a step. */
+static int nearest(float wish, float step, int low, int high)
 {
-    qs[i / 128 * 32 + i % 32] |= (uint8_t)(v << (i % 128 / 32 * 2));
+    float v = wish / step;
+
+    if (!(step != 0) || !(v == v)) return 0;
+    return v < (float)low ? low : v > (float)high ? high : (int)lrintf(v);
 }
 
-static void put_nibble(uint8_t *qs, int i, int v)
+/* Numbers of two or three values fit so well that the f16 rounding of the step is all that is left.
+ * Then other steps are tried, for which the largest wish is not quite the largest integer. */
+#define SPARES 12
+
+/* The squared error below which that is worth the while. */
+static float fine(const float *x)
 {
-    qs[i / 64 * 32 + i % 32] |= (uint8_t)(v << (i % 64 / 32 * 4));
+    float s = 0;
+    for (int i = 0; i < NX_QKK; i++) s += x[i] * x[i];
+    return 1e-5f * s;
 }
 
-/* ---- Scales with offsets: Q2_K, Q4_K, Q5_K ---- */
+/* ---- x = d * scale * q - dmin * min: Q2_K, Q4_K, Q5_K ---- */
 
 typedef struct affine {
-    const nx_fit *fit;
-    int   n, n_sub, top, scale_top; /* numbers in a sub-block, sub-blocks, largest code and scale */
-    float scale[16], min[16];       /* as fitted */
-    uint8_t qs[16], qm[16];         /* as stored */
-    float   d, dmin;                /* as stored, too: rounded to f16 */
+    int      n, top;    /* numbers in a sub-block, largest code */
+    int      scale_top; /* largest scale and largest min */
+    uint16_t d, dmin;
+    uint8_t  scale[16], min[16];
+    float    q[NX_QKK];
 } affine;
 
-/* Scale and offset of sub-block j, each the nearest or a neighbour. Returns the error. */
-static float affine_round(affine *a, int j, const float *x)
+/* Sub-block j: the best pair near the wished one. Returns its squared error. */
+static float choose_pair(affine *a, const float *x, int j, float scale, float min)
 {
-    int   qs = nx_fit_round(a->scale[j] * nx_fit_inverse(a->d), 0, a->scale_top);
-    int   qm = nx_fit_round(a->min[j] * nx_fit_inverse(a->dmin), 0, a->scale_top);
-    float best = INFINITY;
+    float d = nx_f16_to_f32(a->d), dmin = nx_f16_to_f32(a->dmin), best = INFINITY;
+    float q[NX_FIT_MAX], *codes = a->q + j * a->n;
+    int   s = nearest(scale, d, 0, a->scale_top), m = nearest(min, dmin, 0, a->scale_top);
 
-    for (int s = qs - 1; s <= qs + 1; s++) {
-        for (int m = qm - 1; m <= qm + 1; m++) {
-            if (s < 0 || m < 0 || s > a->scale_top || m > a->scale_top) continue;
-            float e = a->fit->affine_error(x, a->n, a->top, a->d * (float)s, a->dmin * (float)m);
+    memset(codes, 0, (size_t)a->n * sizeof *codes);
+    a->scale[j] = a->min[j] = 0;
+    for (int mm = clamp(m - 1, 0, m); mm <= clamp(m + 1, m, a->scale_top); mm++) {
+        for (int ss = clamp(s - 1, 0, s); ss <= clamp(s + 1, s, a->scale_top); ss++) {
+            if (ss != s && mm != m && (ss > s) != (mm > m)) continue;
+            float e = nx_fit_affine_codes(q, x, a->n, a->top, d * (float)ss, dmin * (float)mm);
             if (!(e < best)) continue;
             best = e;
-            a->qs[j] = (uint8_t)s;
-            a->qm[j] = (uint8_t)m;
+            a->scale[j] = (uint8_t)ss;
+            a->min[j] = (uint8_t)mm;
+            memcpy(codes, q, (size_t)a->n * sizeof *codes);
         }
     }
     return best;
 }
 
-static int affine_code(const affine *a, int i, const float *x)
+/* Squared error of the whole with other steps, codes rounded anew into q. */
+static float affine_error(const affine *a, float *q, const float *x, float d, float dmin)
 {
-    int   j = i / a->n;
-    float dl = a->d * (float)a->qs[j], ml = a->dmin * (float)a->qm[j];
-
-    return nx_fit_round((x[i] + ml) * nx_fit_inverse(dl), 0, a->top);
+    float e = 0;
+    for (int j = 0; j < NX_QKK / a->n; j++)
+        e += nx_fit_affine_codes(q + j * a->n, x + j * a->n, a->n, a->top, d * (float)a->scale[j],
+                                 dmin * (float)a->min[j]);
+    return e;
 }
 
-static float affine_round_all(affine *a, uint16_t d, uint16_t dmin, const float *x)
+/* Solve d and dmin for standing codes, scales and mins: least squares over u = scale * q and
+ * v = -min, x ~ d * u + dmin * v. Returns the squared error, which hasn't grown. */
+static float settle_affine(affine *a, const float *x, float error)
 {
-    float sum = 0;
+    double uu = 0, uv = 0, vv = 0, xu = 0, xv = 0;
 
-    a->d = nx_f16_to_f32(d);
-    a->dmin = nx_f16_to_f32(dmin);
-    for (int j = 0; j < a->n_sub; j++) sum += affine_round(a, j, x + j * a->n);
-    return sum;
-}
-
-/* The d and dmin that suit the chosen scales and codes best: x ~ d u - dmin m, least squares. */
-static bool affine_solve(const affine *a, uint16_t *d, uint16_t *dmin, const float *x)
-{
-    double uu = 0, mm = 0, um = 0, xu = 0, xm = 0;
-
-    for (int i = 0; i < NX_QKK; i++) {
-        double u = a->qs[i / a->n] * affine_code(a, i, x), m = a->qm[i / a->n], v = (double)x[i];
-        uu += u * u;
-        mm += m * m;
-        um += u * m;
-        xu += v * u;
-        xm += v * m;
+    for (int j = 0; j < NX_QKK / a->n; j++) {
+        float sq = 0, sqq = 0, sx = 0, sxq = 0, s = a->scale[j], m = a->min[j];
+        for (int i = j * a->n; i < (j + 1) * a->n; i++) {
+            sq += a->q[i];
+            sqq += a->q[i] * a->q[i];
+            sx += x[i];
+            sxq += x[i] * a->q[i];
+        }
+        uu += (double)(s * s * sqq);
+        uv -= (double)(s * m * sq);
+        vv += (double)(m * m) * a->n;
+        xu += (double)(s * sxq);
+        xv -= (double)(m * sx);
     }
-    double det = uu * mm - um * um;
-    if (!(det > 0)) return false;
-    double new_d = (xu * mm - xm * um) / det, new_dmin = (xu * um - xm * uu) / det;
-    *d = half_of((float)new_d);
-    *dmin = half_of((float)new_dmin);
-    return new_d > 0 && new_dmin >= 0;
-}
-
-/* A choice of d and dmin with what follows from it. */
-typedef struct affine_choice {
-    affine   a;
-    uint16_t d, dmin;
-    float    error;
-} affine_choice;
-
-static void affine_try(affine_choice *best, uint16_t d, uint16_t dmin, const float *x)
-{
-    affine_choice c = {best->a, d, dmin, 0};
-
-    c.error = affine_round_all(&c.a, d, dmin, x);
-    if (c.error < best->error) *best = c;
-}
-
-/* Where one sub-block is far larger than the others, theirs are a few steps of d: then it matters
- * which d it is, and the largest scale may well be a step or two below the top. */
-static void affine_try_others(affine_choice *best, float max_scale, float max_min, const float *x)
-{
-    bool few_scales = false, few_mins = false;
-
-    for (int j = 0; j < best->a.n_sub; j++) {
-        few_scales |= best->a.qs[j] <= 6;
-        few_mins |= best->a.qm[j] <= 6;
+    double det = uu * vv - uv * uv;
+    float  d = nx_f16_to_f32(a->d), dmin = nx_f16_to_f32(a->dmin), q[NX_QKK];
+    if (det > 1e-9 * uu * vv) {
+        d = (float)((xu * vv - xv * uv) / det);
+        dmin = (float)((xv * uu - xu * uv) / det);
+    } else if (uu > 0) {
+        d = (float)((xu - (double)dmin * uv) / uu);
     }
-    if (best->a.scale_top < 63) return; /* four bits: always few, and nothing is gained */
-    for (int t = 1; few_scales && t <= 8; t++)
-        affine_try(best, half_of(max_scale / (float)(best->a.scale_top - t)), best->dmin, x);
-    for (int t = 1; few_mins && t <= 8; t++)
-        affine_try(best, best->d, half_of(max_min / (float)(best->a.scale_top - t)), x);
+    if (!(d >= 0) || !(dmin >= 0)) return error;
+    uint16_t d16 = nx_f32_to_f16(d), dmin16 = nx_f32_to_f16(dmin);
+    float    other = affine_error(a, q, x, nx_f16_to_f32(d16), nx_f16_to_f32(dmin16));
+    if (!(other < error)) return error;
+    a->d = d16;
+    a->dmin = dmin16;
+    memcpy(a->q, q, sizeof q);
+    return other;
 }
 
-static void affine_fit(affine *a, uint16_t *d, uint16_t *dmin, const float *x)
+/* False where a number isn't finite; then only d is set, to NaN. */
+static bool solve_affine(affine *best, const float *x, int n, int top, int scale_top)
 {
-    float    max_scale = 0, max_min = 0;
-    uint16_t new_d, new_dmin;
+    float scale[16], min[16], scale_max = 0, min_max = 0, error_best = INFINITY;
 
-    for (int j = 0; j < a->n_sub; j++) {
-        a->scale[j] = a->fit->affine(&a->min[j], x + j * a->n, a->n, a->top);
-        max_scale = a->scale[j] > max_scale ? a->scale[j] : max_scale;
-        max_min = a->min[j] > max_min ? a->min[j] : max_min;
+    *best = (affine){.n = n, .top = top, .scale_top = scale_top, .d = F16_NAN};
+    if (!nx_fit_finite(x, NX_QKK)) return false;
+    for (int j = 0; j < NX_QKK / n; j++) {
+        nx_fit_affine(&scale[j], &min[j], x + j * n, n, top);
+        scale_max = fmaxf(scale_max, scale[j]);
+        min_max = fmaxf(min_max, min[j]);
     }
-    affine_choice best = {*a, 0, 0, INFINITY};
-    best.d = half_of(max_scale / (float)a->scale_top);
-    best.dmin = half_of(max_min / (float)a->scale_top);
-    best.error = affine_round_all(&best.a, best.d, best.dmin, x);
-    affine_try_others(&best, max_scale, max_min, x);
-    if (affine_solve(&best.a, &new_d, &new_dmin, x)) affine_try(&best, new_d, new_dmin, x);
-    *a = best.a;
-    *d = best.d;
-    *dmin = best.dmin;
+    for (int spare = 0; spare < SPARES; spare++) {
+        if (spare > 0 && (error_best > fine(x) || error_best == 0)) break;
+        affine a = *best;
+        float  error = 0;
+        a.d = step_of(scale_max, scale_top - spare);
+        a.dmin = step_of(min_max, scale_top - spare);
+        for (int j = 0; j < NX_QKK / n; j++)
+            error += choose_pair(&a, x + j * n, j, scale[j], min[j]);
+        error = settle_affine(&a, x, error);
+        if (spare > 0 && !(error < error_best)) continue;
+        error_best = error;
+        *best = a;
+    }
+    return true;
 }
 
-void nx_encode_q2_k(uint8_t *dst, const float *x)
-{
-    nx_block_q2_k b = {.d = F16_NAN};
-    affine        a = {.fit = nx_fit_get(), .n = 16, .n_sub = 16, .top = 3, .scale_top = 15};
-
-    if (all_finite(x, NX_QKK)) {
-        affine_fit(&a, &b.d, &b.dmin, x);
-        for (int j = 0; j < 16; j++) b.scales[j] = (uint8_t)(a.qs[j] | a.qm[j] << 4);
-        for (int i = 0; i < NX_QKK; i++) put_two_bits(b.qs, i, affine_code(&a, i, x));
-    }
-    memcpy(dst, &b, sizeof b);
-}
-
-/* The inverse of nx_q4k_scales. */
+/* Eight scales and mins of 6 bits in 12 bytes, as num/scales_k.h draws them. */
 static void pack_scales(uint8_t packed[12], const uint8_t scale[8], const uint8_t min[8])
 {
     for (int j = 0; j < 4; j++) {
@@ -187,15 +177,42 @@ static void pack_scales(uint8_t packed[12], const uint8_t scale[8], const uint8_
     }
 }
 
+/* Low two bits of 256 codes: number i in byte i / 128 * 32 + i % 32. */
+static void put_two_bits(uint8_t qs[NX_QKK / 4], int i, int q)
+{
+    qs[i / 128 * 32 + i % 32] |= (uint8_t)((q & 3) << (i % 128 / 32 * 2));
+}
+
+/* Low nibbles of 256 codes: 64 numbers in 32 bytes. */
+static void put_nibble(uint8_t qs[NX_QKK / 2], int i, int q)
+{
+    qs[i / 64 * 32 + i % 32] |= (uint8_t)((q & 15) << (i % 64 / 32 * 4));
+}
+
+void nx_encode_q2_k(uint8_t *dst, const float *x)
+{
+    nx_block_q2_k b = {.d = F16_NAN};
+    affine        a;
+
+    if (solve_affine(&a, x, 16, 3, 15)) {
+        b.d = a.d;
+        b.dmin = a.dmin;
+        for (int j = 0; j < 16; j++) b.scales[j] = (uint8_t)(a.scale[j] | a.min[j] << 4);
+        for (int i = 0; i < NX_QKK; i++) put_two_bits(b.qs, i, (int)a.q[i]);
+    }
+    memcpy(dst, &b, sizeof b);
+}
+
 void nx_encode_q4_k(uint8_t *dst, const float *x)
 {
     nx_block_q4_k b = {.d = F16_NAN};
-    affine        a = {.fit = nx_fit_get(), .n = 32, .n_sub = 8, .top = 15, .scale_top = 63};
+    affine        a;
 
-    if (all_finite(x, NX_QKK)) {
-        affine_fit(&a, &b.d, &b.dmin, x);
-        pack_scales(b.scales, a.qs, a.qm);
-        for (int i = 0; i < NX_QKK; i++) put_nibble(b.qs, i, affine_code(&a, i, x));
+    if (solve_affine(&a, x, 32, 15, 63)) {
+        b.d = a.d;
+        b.dmin = a.dmin;
+        pack_scales(b.scales, a.scale, a.min);
+        for (int i = 0; i < NX_QKK; i++) put_nibble(b.qs, i, (int)a.q[i]);
     }
     memcpy(dst, &b, sizeof b);
 }
@@ -203,108 +220,123 @@ void nx_encode_q4_k(uint8_t *dst, const float *x)
 void nx_encode_q5_k(uint8_t *dst, const float *x)
 {
     nx_block_q5_k b = {.d = F16_NAN};
-    affine        a = {.fit = nx_fit_get(), .n = 32, .n_sub = 8, .top = 31, .scale_top = 63};
+    affine        a;
 
-    if (all_finite(x, NX_QKK)) {
-        affine_fit(&a, &b.d, &b.dmin, x);
-        pack_scales(b.scales, a.qs, a.qm);
+    if (solve_affine(&a, x, 32, 31, 63)) {
+        b.d = a.d;
+        b.dmin = a.dmin;
+        pack_scales(b.scales, a.scale, a.min);
         for (int i = 0; i < NX_QKK; i++) {
-            int q = affine_code(&a, i, x);
-            put_nibble(b.qs, i, q & 15);
-            b.qh[i % 32] |= (uint8_t)(q >> 4 << (i / 32));
+            put_nibble(b.qs, i, (int)a.q[i]);
+            b.qh[i % 32] |= (uint8_t)(((int)a.q[i] >> 4) << (i / 32));
         }
     }
     memcpy(dst, &b, sizeof b);
 }
 
-/* ---- Scales alone: Q3_K, Q6_K, IQ4_XS ---- */
+/* ---- x = d * scale * code: Q3_K, Q6_K, and IQ4_XS with its levels ---- */
 
-typedef struct symmetric {
-    const nx_fit *fit;
-    int           n, n_sub;
-    int           scale_half; /* scales are -scale_half .. scale_half - 1 */
-    int           half;       /* codes likewise; 0: levels of IQ4 */
-    float         scale[16];  /* as fitted */
-    int           qs[16];     /* as stored */
-    float         d;
-} symmetric;
+typedef struct even {
+    int      n;         /* numbers in a sub-block */
+    int      low, high; /* codes; 0, 0: the levels of IQ4 */
+    int      scale_low, scale_high;
+    uint16_t d;
+    int8_t   scale[16];
+    float    q[NX_QKK];
+} even;
 
-/* The scale of sub-block j, the nearest or a neighbour; returns its error. */
-static float symmetric_round(symmetric *s, int j, const float *x)
+static float even_codes(const even *e, float *q, const float *x, float scale)
 {
-    int   top = s->scale_half - 1;
-    int   q = nx_fit_round(s->scale[j] * nx_fit_inverse(s->d), -s->scale_half, top);
-    float best = INFINITY;
+    if (e->high == 0) return nx_fit_levels_codes(q, x, e->n, scale);
+    return nx_fit_signed_codes(q, x, e->n, e->low, e->high, scale);
+}
 
-    for (int t = q - 1; t <= q + 1; t++) {
-        if (t < -s->scale_half || t > top) continue;
-        float e = s->fit->symmetric_error(x, s->n, s->half, s->d * (float)t);
-        if (!(e < best)) continue;
-        best = e;
-        s->qs[j] = t;
+static float choose_scale(even *e, const float *x, int j, float wish)
+{
+    float d = nx_f16_to_f32(e->d), best = INFINITY, q[NX_FIT_MAX], *codes = e->q + j * e->n;
+    int   s = nearest(wish, d, e->scale_low, e->scale_high);
+
+    for (int ss = clamp(s - 1, e->scale_low, s); ss <= clamp(s + 1, s, e->scale_high); ss++) {
+        float error = even_codes(e, q, x, d * (float)ss);
+        if (!(error < best) && ss != clamp(s - 1, e->scale_low, s)) continue;
+        best = error;
+        e->scale[j] = (int8_t)ss;
+        memcpy(codes, q, (size_t)e->n * sizeof *codes);
     }
     return best;
 }
 
-static float symmetric_round_all(symmetric *s, uint16_t d, const float *x)
+/* The number that a code stands for. */
+static float value_of(const even *e, float q)
 {
-    float sum = 0;
-
-    s->d = nx_f16_to_f32(d);
-    for (int j = 0; j < s->n_sub; j++) sum += symmetric_round(s, j, x + j * s->n);
-    return sum;
+    return e->high == 0 ? (float)nx_iq4_levels[(int)q] : q;
 }
 
-/* The largest scale meets -scale_half, which has no opposite: d takes its sign from that. Or it meets
- * the code beside it, where that happens to suit the rounding of d better. */
-static uint16_t symmetric_fit(symmetric *s, const float *x)
+static float settle_even(even *e, const float *x, float error)
 {
-    float max = 0;
+    double uu = 0, xu = 0;
+    float  q[NX_QKK], other = 0;
 
-    for (int j = 0; j < s->n_sub; j++) {
-        s->scale[j] = s->fit->symmetric(x + j * s->n, s->n, s->half);
-        if (fabsf(s->scale[j]) > fabsf(max)) max = s->scale[j];
+    for (int i = 0; i < NX_QKK; i++) {
+        float u = (float)e->scale[i / e->n] * value_of(e, e->q[i]);
+        uu += (double)(u * u);
+        xu += (double)(x[i] * u);
     }
-    uint16_t  d = half_of(-max / (float)s->scale_half);
-    uint16_t  other = half_of(-max / (float)(s->scale_half - 1));
-    symmetric beside = *s;
-    float     error = symmetric_round_all(s, d, x);
-    if (!(symmetric_round_all(&beside, other, x) < error)) return d;
-    *s = beside;
+    if (!(uu > 0)) return error;
+    uint16_t d16 = nx_f32_to_f16((float)(xu / uu));
+    for (int j = 0; j < NX_QKK / e->n; j++)
+        other += even_codes(e, q + j * e->n, x + j * e->n, nx_f16_to_f32(d16) * (float)e->scale[j]);
+    if (!(other < error)) return error;
+    e->d = d16;
+    memcpy(e->q, q, sizeof q);
     return other;
 }
 
-/* Code 0 .. 2 half - 1 of number i. */
-static int symmetric_code(const symmetric *s, int i, const float *x)
+/* n and the ranges are set by the caller. False where a number isn't finite. */
+static bool solve_even(even *best, const float *x)
 {
-    float v = x[i] * nx_fit_inverse(s->d * (float)s->qs[i / s->n]);
+    float wish[16], far = 0, error_best = INFINITY;
+    int   n = best->n;
 
-    return nx_fit_round(v, -s->half, s->half - 1) + s->half;
-}
-
-/* The inverse of nx_q3k_scales. */
-static void pack_q3_scales(uint8_t packed[12], const int scale[16])
-{
-    memset(packed, 0, 12);
-    for (int j = 0; j < 16; j++) {
-        int v = scale[j] + 32;
-        packed[j & 7] |= (uint8_t)((v & 15) << (j >> 3 << 2));
-        packed[8 + (j & 3)] |= (uint8_t)(v >> 4 << (j >> 2 << 1));
+    if (!nx_fit_finite(x, NX_QKK)) return false;
+    for (int j = 0; j < NX_QKK / n; j++) {
+        const float *xj = x + j * n;
+        wish[j] =
+            best->high == 0 ? nx_fit_levels(xj, n) : nx_fit_signed(xj, n, best->low, best->high);
+        if (fabsf(wish[j]) > fabsf(far)) far = wish[j];
     }
+    for (int spare = 0; spare < SPARES; spare++) {
+        if (spare > 0 && (error_best > fine(x) || error_best == 0)) break;
+        even  e = *best;
+        float error = 0;
+        /* The largest wish takes the end with one integer more: d has the opposite sign of it. */
+        e.d = step_of(fabsf(far), -e.scale_low - spare);
+        if (far > 0) e.d |= 0x8000;
+        for (int j = 0; j < NX_QKK / n; j++) error += choose_scale(&e, x + j * n, j, wish[j]);
+        error = settle_even(&e, x, error);
+        if (spare > 0 && !(error < error_best)) continue;
+        error_best = error;
+        *best = e;
+    }
+    return true;
 }
 
 void nx_encode_q3_k(uint8_t *dst, const float *x)
 {
     nx_block_q3_k b = {.d = F16_NAN};
-    symmetric     s = {.fit = nx_fit_get(), .n = 16, .n_sub = 16, .scale_half = 32, .half = 4};
+    even          e = {.n = 16, .low = -4, .high = 3, .scale_low = -32, .scale_high = 31};
 
-    if (all_finite(x, NX_QKK)) {
-        b.d = symmetric_fit(&s, x);
-        pack_q3_scales(b.scales, s.qs);
+    if (solve_even(&e, x)) {
+        b.d = e.d;
+        for (int j = 0; j < 16; j++) {
+            int s = e.scale[j] + 32;
+            b.scales[j & 7] |= (uint8_t)((s & 15) << (j >> 3 << 2));
+            b.scales[8 + (j & 3)] |= (uint8_t)((s >> 4) << (j >> 2 << 1));
+        }
         for (int i = 0; i < NX_QKK; i++) {
-            int q = symmetric_code(&s, i, x);
-            put_two_bits(b.qs, i, q & 3);
-            b.hmask[i % 32] |= (uint8_t)(q >> 2 << (i / 32));
+            int q = (int)e.q[i] + 4;
+            put_two_bits(b.qs, i, q);
+            b.hmask[i % 32] |= (uint8_t)((q >> 2) << (i / 32));
         }
     }
     memcpy(dst, &b, sizeof b);
@@ -313,13 +345,13 @@ void nx_encode_q3_k(uint8_t *dst, const float *x)
 void nx_encode_q6_k(uint8_t *dst, const float *x)
 {
     nx_block_q6_k b = {.d = F16_NAN};
-    symmetric     s = {.fit = nx_fit_get(), .n = 16, .n_sub = 16, .scale_half = 128, .half = 32};
+    even          e = {.n = 16, .low = -32, .high = 31, .scale_low = -128, .scale_high = 127};
 
-    if (all_finite(x, NX_QKK)) {
-        b.d = symmetric_fit(&s, x);
-        for (int j = 0; j < 16; j++) b.scales[j] = (int8_t)s.qs[j];
+    if (solve_even(&e, x)) {
+        b.d = e.d;
+        memcpy(b.scales, e.scale, sizeof b.scales);
         for (int i = 0; i < NX_QKK; i++) {
-            int q = symmetric_code(&s, i, x);
+            int q = (int)e.q[i] + 32;
             b.ql[i / 128 * 64 + i % 64] |= (uint8_t)((q & 15) << (i % 128 / 64 * 4));
             put_two_bits(b.qh, i, q >> 4);
         }
@@ -327,28 +359,20 @@ void nx_encode_q6_k(uint8_t *dst, const float *x)
     memcpy(dst, &b, sizeof b);
 }
 
-/* Sixteen bytes of 32 nibbles: low ones first. */
-static void put_iq4(uint8_t *qs, const float *x, float dl)
-{
-    float r = nx_fit_inverse(dl);
-
-    for (int i = 0; i < 16; i++)
-        qs[i] = (uint8_t)(nx_iq4_nearest(x[i] * r) | nx_iq4_nearest(x[i + 16] * r) << 4);
-}
-
 void nx_encode_iq4_xs(uint8_t *dst, const float *x)
 {
     nx_block_iq4_xs b = {.d = F16_NAN};
-    symmetric       s = {.fit = nx_fit_get(), .n = 32, .n_sub = 8, .scale_half = 32, .half = 0};
+    even            e = {.n = 32, .scale_low = -32, .scale_high = 31};
 
-    if (all_finite(x, NX_QKK)) {
-        b.d = symmetric_fit(&s, x);
+    if (solve_even(&e, x)) {
+        b.d = e.d;
         for (int j = 0; j < 8; j++) {
-            int q = s.qs[j] + 32;
-            b.scales_l[j / 2] |= (uint8_t)((q & 15) << (j % 2 * 4));
-            b.scales_h |= (uint16_t)(q >> 4 << (2 * j));
-            put_iq4(b.qs + 16 * j, x + 32 * j, s.d * (float)s.qs[j]);
+            int s = e.scale[j] + 32;
+            b.scales_l[j / 2] |= (uint8_t)((s & 15) << (j % 2 * 4));
+            b.scales_h |= (uint16_t)((s >> 4) << (2 * j));
         }
+        for (int i = 0; i < NX_QKK; i++)
+            b.qs[i / 32 * 16 + i % 16] |= (uint8_t)((int)e.q[i] << (i % 32 / 16 * 4));
     }
     memcpy(dst, &b, sizeof b);
 }
@@ -356,10 +380,13 @@ void nx_encode_iq4_xs(uint8_t *dst, const float *x)
 void nx_encode_iq4_nl(uint8_t *dst, const float *x)
 {
     nx_block_iq4_nl b = {.d = F16_NAN};
+    float           q[NX_QK];
 
-    if (all_finite(x, NX_QK)) {
-        b.d = half_of(nx_fit_get()->symmetric(x, NX_QK, 0));
-        put_iq4(b.qs, x, nx_f16_to_f32(b.d));
+    if (nx_fit_finite(x, NX_QK)) {
+        b.d = nx_f32_to_f16(nx_fit_levels(x, NX_QK));
+        if ((b.d & 0x7fff) > F16_MAX) b.d = (b.d & 0x8000) | F16_MAX;
+        nx_fit_levels_codes(q, x, NX_QK, nx_f16_to_f32(b.d));
+        for (int i = 0; i < NX_QK; i++) b.qs[i % 16] |= (uint8_t)((int)q[i] << (i / 16 * 4));
     }
     memcpy(dst, &b, sizeof b);
 }

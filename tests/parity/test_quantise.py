@@ -44,6 +44,10 @@ def numbers(seed):
     yield "shifted", normal * np.exp(r.standard_normal((N, 1))) + 0.5
     yield "outliers", np.where(r.uniform(size=(N, K)) < 0.001, 50, 1) * normal
     yield "small", normal * 1e-4
+    yield "tiny", normal * 1e-6
+    yield "line", np.linspace(-1, 1, N * K).reshape(N, K)
+    yield "constant", np.full((N, K), 0.37)
+    yield "negative constant", np.full((N, K), -0.37)
     yield "zero", np.zeros((N, K))
 
 
