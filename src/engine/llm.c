@@ -26,8 +26,7 @@ static nx_status open_parts(nx_llm *llm, nx_error *err)
 {
     nx_status st = nx_model_open(&llm->model, llm->cp, err);
 
-    if (!st && nx_checkpoint_meta(llm->cp, "tokenizer.ggml.model"))
-        st = nx_vocab_open(&llm->vocab, llm->cp, err);
+    if (!st && nx_vocab_present(llm->cp)) st = nx_vocab_open(&llm->vocab, llm->cp, err);
     if (!st) st = count_tokens(llm, err);
     return st;
 }

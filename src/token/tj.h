@@ -50,6 +50,7 @@ nx_status nx_tj_translate(nx_buf *out, nx_str onig, nx_error *err);
 /* {"Regex": ..} or {"String": ..}. */
 nx_status nx_tj_pattern_read(nx_tj_pattern *p, nx_arena *arena, const nx_json *v, nx_error *err);
 nx_status nx_tj_pattern_compile(nx_tj_pattern *p, nx_str onig, nx_error *err);
+nx_status nx_tj_pattern_graphemes(nx_tj_pattern *p, nx_error *err); /* one grapheme cluster */
 void      nx_tj_pattern_free(nx_tj_pattern *p);
 
 /* The next match as Oniguruma's iterator gives them: an empty one never right behind another match.
@@ -358,6 +359,7 @@ void      nx_tj_drop(void *state);
 
 /* The vocabulary of a tokenizer.json, and of the files beside it where cp isn't NULL. NX_EFORMAT,
  * NX_EUNSUPPORTED, NX_ELIMIT, NX_ENOMEM: the message names file, line and member. */
+bool      nx_tj_is(const nx_vocab *v); /* is v->impl an nx_tj? */
 nx_status nx_tj_create(nx_vocab **out, const nx_checkpoint *cp, nx_str json, nx_error *err);
 
 /* ---- Small things that several of the files say ----------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "os/clock.h"
 #include "token/tj.h"
+#include "token/unicode.h"
 
 #define STEPS_MIN     1000000u
 #define SECONDS_MIN   20
@@ -80,6 +81,20 @@ nx_status nx_tj_pattern_compile(nx_tj_pattern *p, nx_str onig, nx_error *err)
     *p = (nx_tj_pattern){0};
     if (!st) st = compile(p, &text, err);
     if (!st) p->cut = nx_cut_find(onig);
+    nx_buf_free(&text);
+    return st;
+}
+
+/* \X, and the marks that came after PCRE2's Unicode, which it takes for unassigned: one of them,
+ * with what follows it, belongs to the grapheme before it, but not to a control character. */
+nx_status nx_tj_pattern_graphemes(nx_tj_pattern *p, nx_error *err)
+{
+    nx_buf    text = {.max = 1 << 16};
+    nx_status st = nx_buf_addf(&text, err, "\\X(?:(?<![\\p{Cc}\\p{Zl}\\p{Zp}])(?=[%s])\\X)*",
+                               nx_uc_pcre_extra("M", 1));
+
+    *p = (nx_tj_pattern){0};
+    if (!st) st = compile(p, &text, err);
     nx_buf_free(&text);
     return st;
 }

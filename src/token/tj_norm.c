@@ -105,7 +105,7 @@ static nx_status read_precompiled(nx_tj_norm *norms, int *n, const nx_json *v, n
     st = len == SIZE_MAX ? nx_tj_bad(v, err, "precompiled_charsmap: expected base64")
                          : nx_charsmap_open(&norm.map, (nx_str){bytes, len}, err);
     nx_free(bytes);
-    if (!st) st = nx_tj_pattern_compile(&norm.pattern, NX_STR("\\X"), err);
+    if (!st) st = nx_tj_pattern_graphemes(&norm.pattern, err);
     if (!st) return add(norms, n, v, norm, err);
     nx_tj_norm_free(&norm);
     return st;

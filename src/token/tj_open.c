@@ -537,6 +537,11 @@ static const nx_vocab_ops ops = {
     .close = tj_close,
 };
 
+bool nx_tj_is(const nx_vocab *v)
+{
+    return v->ops == &ops;
+}
+
 /* The model reads raw bytes where the last pre-tokenizer would only spell them. */
 static void choose_bytes(nx_tj *tj)
 {

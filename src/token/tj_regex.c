@@ -550,6 +550,28 @@ static nx_status wrap(writer *w)
     return NX_OK;
 }
 
+/* \b between what Oniguruma calls word characters; \B elsewhere. */
+static nx_status put_boundary(writer *w, bool negated)
+{
+    nx_buf    word = {.max = OUTPUT_MAX};
+    nx_status st;
+    set       s;
+
+    set_init(&s);
+    read_set_escape(&w->r, 'w', &s, &st);
+    if (!st) st = put_set(&word, &s, false, w->r.err);
+    if (!st) {
+        const char *c = word.data;
+        st = nx_buf_addf(w->out, w->r.err,
+                         negated ? "(?:(?<=%s)(?=%s)|(?<!%s)(?!%s))"
+                                 : "(?:(?<=%s)(?!%s)|(?<!%s)(?=%s))",
+                         c, c, c, c);
+    }
+    set_free(&s);
+    nx_buf_free(&word);
+    return st;
+}
+
 static nx_status read_escape(writer *w)
 {
     reader   *r = &w->r;
@@ -569,7 +591,8 @@ static nx_status read_escape(writer *w)
         return st;
     }
     set_free(&s);
-    if (letter < 128 && letter && strchr("bBAzZGKRX", (int)letter)) {
+    if (letter == 'b' || letter == 'B') return put_boundary(w, letter == 'B');
+    if (letter < 128 && letter && strchr("AzZGKRX", (int)letter)) {
         return nx_buf_addf(w->out, r->err, "\\%c", (int)letter);
     }
     st = read_char_escape(r, letter, &c, &is_char);

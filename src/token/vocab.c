@@ -221,6 +221,18 @@ nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err)
     return open_ggml(out, cp, err);
 }
 
+bool nx_vocab_present(const nx_checkpoint *cp)
+{
+    const char *name = NULL, *pre = NULL;
+
+    if (nx_checkpoint_file(cp, "tokenizer.json").p || nx_checkpoint_meta(cp, KEY "model")) {
+        return true;
+    }
+    if (nx_spmodel_is(nx_checkpoint_file(cp, "tokenizer.model"))) return true;
+    nx_tiktoken_find(cp, &name, &pre);
+    return name != NULL;
+}
+
 void nx_vocab_close(nx_vocab *v)
 {
     if (!v) return;

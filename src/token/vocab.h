@@ -24,6 +24,7 @@ typedef enum nx_token_type {
  * don't have, with those that we do; NX_EFORMAT names the key that is wrong. */
 nx_status nx_vocab_open(nx_vocab **out, const nx_checkpoint *cp, nx_error *err);
 void      nx_vocab_close(nx_vocab *v);
+bool      nx_vocab_present(const nx_checkpoint *cp); /* is there anything for nx_vocab_open? */
 
 int32_t       nx_vocab_size(const nx_vocab *v);
 const char   *nx_vocab_kind(const nx_vocab *v); /* "llama (SentencePiece)", "gpt2 (llama-bpe)" */
