@@ -117,7 +117,9 @@ nx_status nx_folder_check_file(const char *path, const unsigned char *data, size
     bool zip = bytes >= 4 && memcmp(data, "PK\3\4", 4) == 0;
     bool pickle = bytes >= 2 && data[0] == 0x80 && data[1] >= 2 && data[1] <= 5;
 
-    if (bytes >= 4 && memcmp(data, "GGUF", 4) == 0) return NX_OK;
+    /* "tjgg" and its like came before GGUF; gguf_read.c refuses them by name. */
+    if (bytes >= 4 && (memcmp(data, "GGUF", 4) == 0 || memcmp(data + 2, "gg", 2) == 0))
+        return NX_OK;
     nx_printable_path(shown, sizeof shown, path);
     if (ends_with(path, ".safetensors"))
         return nx_fail(err, NX_EUNSUPPORTED,

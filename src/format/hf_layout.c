@@ -10,20 +10,32 @@
 
 #include "format/hf.h"
 
+enum { TILE = 32 };
+
 /* ---- Transposition ---- */
+
+/* Rows r0.. and columns c0.. of at most TILE each: both sides stay in the cache. */
+static void transpose_tile(unsigned char *to, const unsigned char *from, int64_t rows, int64_t cols,
+                           int64_t r0, int64_t c0, size_t width)
+{
+    int64_t r1 = r0 + TILE < rows ? r0 + TILE : rows, c1 = c0 + TILE < cols ? c0 + TILE : cols;
+
+    for (int64_t r = r0; r < r1; r++)
+        for (int64_t c = c0; c < c1; c++)
+            memcpy(to + (size_t)(c * rows + r) * width, from + (size_t)(r * cols + c) * width,
+                   width);
+}
 
 static nx_status transpose(nx_hf *hf, nx_tensor *t, nx_error *err)
 {
-    size_t               width = nx_dtype_get(t->dtype)->block_bytes;
-    int64_t              cols = t->ne[0], rows = t->ne[1];
-    const unsigned char *from = t->data;
-    unsigned char       *to = nx_hf_own(hf, t->bytes, err);
+    size_t         width = nx_dtype_get(t->dtype)->block_bytes;
+    int64_t        cols = t->ne[0], rows = t->ne[1];
+    unsigned char *to = nx_hf_own(hf, t->bytes, err);
 
     if (!to) return NX_ENOMEM;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < cols; c++)
-            memcpy(to + (size_t)(c * rows + r) * width, from + (size_t)(r * cols + c) * width,
-                   width);
+    for (int64_t r = 0; r < rows; r += TILE)
+        for (int64_t c = 0; c < cols; c += TILE)
+            transpose_tile(to, t->data, rows, cols, r, c, width);
     t->data = to;
     t->ne[0] = rows;
     t->ne[1] = cols;
