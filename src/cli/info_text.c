@@ -31,7 +31,8 @@ static void print_file(const nx_info *info)
     nx_format_count(count, sizeof count, (double)info->n_params);
     nx_format_bytes(bytes, sizeof bytes, info->tensors_bytes);
     if (!nx_checkpoint_n_tensors(info->cp))
-        nx_out_printf(LABEL "none: a vocabulary alone, which can't run\n", "tensors");
+        nx_out_printf(LABEL "none: a %s alone, which can't run\n", "tensors",
+                      nx_checkpoint_version(info->cp) ? "vocabulary" : "description");
     else
         nx_out_printf(LABEL "%s in %" PRId64 " tensors, %s\n", "parameters", count,
                       nx_checkpoint_n_tensors(info->cp), bytes);

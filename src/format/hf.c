@@ -64,6 +64,9 @@ nx_status nx_hf_meta_fail(const nx_hf *hf, const char *key, bool found, nx_statu
     if (o && o->line)
         return nx_fail(err, st, "%s: %s in line %u: %s", hf->config_shown, o->field, o->line, text);
     if (o) return nx_fail(err, st, "%s: %s, by default: %s", hf->config_shown, o->field, text);
+    if (!found && strncmp(key, "tokenizer.", 10) == 0)
+        return nx_fail(err, st, "%s: no tokenizer.json or tokenizer.model that gives %s: %s",
+                       hf->shown, shown, text);
     return nx_fail(err, st, "%s: nothing gives %s%s: %s", hf->config_shown, shown,
                    found ? "" : ", which is missing", text);
 }
