@@ -309,6 +309,15 @@ static nx_status grapheme_end(const nx_tj_norm *n, nx_tj_matcher *m, const nx_tj
     return st;
 }
 
+/* The bytes that a key of p[0..len) covers and what stands for them; 0 also where that is no UTF-8,
+ * which the stages behind this one couldn't read. */
+static size_t shortest(const nx_tj_norm *n, const char *p, size_t len, nx_str *to)
+{
+    size_t covered = nx_charsmap_shortest(n->map, p, len, to);
+
+    return covered && nx_utf8_valid(to->p, to->len, NULL) ? covered : 0;
+}
+
 /* A grapheme of up to five bytes is looked up as a whole first, then each character. `tokenizers`
  * takes the shortest key that such a text begins with, and drops what stands behind it. */
 static nx_status precompiled(const nx_tj_norm *n, nx_tj_matcher *m, const nx_tj_piece *piece,
@@ -320,13 +329,13 @@ static nx_status precompiled(const nx_tj_norm *n, nx_tj_matcher *m, const nx_tj_
     for (size_t from = 0, end, len; !st && from < piece->len; from = end) {
         st = grapheme_end(n, m, piece, from, &end, err);
         if (st) return st;
-        if (end - from < 6 && nx_charsmap_shortest(n->map, piece->p + from, end - from, &to)) {
+        if (end - from < 6 && shortest(n, piece->p + from, end - from, &to)) {
             st = nx_buf_add(out, to.p, to.len, err);
             continue;
         }
         for (size_t i = from; !st && i < end; i += len) {
             nx_utf8_decode(piece->p + i, end - i, &len);
-            bool has = nx_charsmap_shortest(n->map, piece->p + i, len, &to);
+            bool has = shortest(n, piece->p + i, len, &to);
             st = has ? nx_buf_add(out, to.p, to.len, err) : nx_buf_add(out, piece->p + i, len, err);
         }
     }
