@@ -51,6 +51,9 @@
     "\\x{3002}]+"
 #define WORDS_V3 SYMBOLS "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+"
 #define BLOOM    " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{FF0C}\\x{3001}\\x{964}\\x{6D4}\\x{60C})]+"
+#define KIMI                                                                                       \
+    HAN "+|" PREFIX UPPERS "*" LOWERS "+" ENDING "|" PREFIX UPPERS "+" LOWERS "*" ENDING           \
+        "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" SPACES
 
 struct nx_pretoken_kind {
     const char *names; /* with a space after each; the first is its own */
@@ -95,9 +98,8 @@ static const nx_pretoken_kind kinds[] = {
     {.names = "seed-coder ",
      .patterns = {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|" PREFIX
                   "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}\\r\\n]+" SPACES}},
-    {.names = "kimi-k2 ",
-     .patterns = {HAN "+|" PREFIX UPPERS "*" LOWERS "+" ENDING "|" PREFIX UPPERS "+" LOWERS
-                      "*" ENDING "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" SPACES}},
+    {.names = "kimi-k2 ", .patterns = {KIMI}},
+    {.names = "tiktoken-kimi ", .patterns = {KIMI}, .ignores_merges = true},
     {.names = "tiktoken-gpt2 ", .patterns = {NX_CUT_GPT2}, .ignores_merges = true},
     {.names = "tiktoken-qwen ", .patterns = {NX_CUT_QWEN2}, .ignores_merges = true},
     {.names = "tiktoken-cl100k ", .patterns = {NX_CUT_CL100K}, .ignores_merges = true},

@@ -241,6 +241,10 @@ static nx_status make_merges(nx_vocab *v, int64_t n_ranks, nx_error *err)
     nx_status st = NX_OK;
     int64_t   n = 0;
 
+    if (!v->by_raw.slots) {
+        return nx_fail(err, NX_EINVAL, "pre-tokenizer %s merges words that are tokens",
+                       nx_pretoken_name(&v->pretoken));
+    }
     for (int count = 1; !st && count >= 0; count--) {
         if (!count) {
             nx_merges_destroy(&v->merges);
@@ -346,14 +350,10 @@ nx_status nx_tiktoken_create(nx_vocab **out, const nx_checkpoint *cp, const char
 nx_str nx_tiktoken_find(const nx_checkpoint *cp, const char **name, const char **pre)
 {
     static const char *const files[][2] = {
-        {"tokenizer.model", "llama-bpe"},
-        {"qwen.tiktoken", "tiktoken-qwen"},
-        {"tiktoken.model", "kimi-k2"},
-        {"cl100k_base.tiktoken", "tiktoken-cl100k"},
-        {"o200k_base.tiktoken", "tiktoken-o200k"},
-        {"gpt2.tiktoken", "tiktoken-gpt2"},
-        {"r50k_base.tiktoken", "tiktoken-gpt2"},
-        {"p50k_base.tiktoken", "tiktoken-gpt2"},
+        {"tokenizer.model", "llama-bpe"},          {"qwen.tiktoken", "tiktoken-qwen"},
+        {"tiktoken.model", "tiktoken-kimi"},       {"cl100k_base.tiktoken", "tiktoken-cl100k"},
+        {"o200k_base.tiktoken", "tiktoken-o200k"}, {"gpt2.tiktoken", "tiktoken-gpt2"},
+        {"r50k_base.tiktoken", "tiktoken-gpt2"},   {"p50k_base.tiktoken", "tiktoken-gpt2"},
     };
 
     *name = NULL;
