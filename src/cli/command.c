@@ -15,6 +15,7 @@ static const nx_command table[] = {
     {"info", "say what a model file holds and what it takes to run", nx_cmd_info},
     {"logits", "show what a model thinks comes next, at every position", nx_cmd_logits},
     {"bench", "time a model, or random weights of a real shape", nx_cmd_bench},
+    {"quantize", "write a model in fewer bits", nx_cmd_quantize},
     {"perplexity", "measure how much a text surprises a model", nx_cmd_perplexity},
     {"pull", "fetch a model from the Hugging Face Hub", nx_cmd_pull},
     {"list", "list the models on this machine", nx_cmd_list},

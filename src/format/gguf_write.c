@@ -184,6 +184,29 @@ void nx_gguf_put_bools(nx_gguf_writer *w, const char *key, const bool *x, int64_
     for (int64_t i = 0; i < n; i++) add_uint(w, &w->meta, x[i], 1);
 }
 
+/* Bytes of n values from p; the reader has checked that they are there. */
+static size_t value_bytes(const unsigned char *p, nx_meta_type type, uint64_t n)
+{
+    const unsigned char *at = p;
+
+    if (type != NX_META_STRING) return (size_t)n * nx_meta_type_bytes(type);
+    for (uint64_t i = 0; i < n; i++) at += 8 + nx_gguf_u64(at);
+    return (size_t)(at - p);
+}
+
+void nx_gguf_put_meta(nx_gguf_writer *w, const nx_meta *m)
+{
+    bool array = m->type == NX_META_ARRAY;
+
+    assert(!w->begun);
+    add_string(w, &w->meta, m->key);
+    add_uint(w, &w->meta, m->type, 4);
+    if (array) add_uint(w, &w->meta, m->elem_type, 4);
+    if (array) add_uint(w, &w->meta, m->n, 8);
+    add(w, &w->meta, m->data, value_bytes(m->data, array ? m->elem_type : m->type, m->n));
+    w->n_meta++;
+}
+
 /* ---- Tensor directory ---- */
 
 static bool room_for_tensor(nx_gguf_writer *w)

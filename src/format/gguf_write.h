@@ -35,6 +35,7 @@ void nx_gguf_put_strings(nx_gguf_writer *w, const char *key, const nx_str *s, in
 void nx_gguf_put_i32s(nx_gguf_writer *w, const char *key, const int32_t *x, int64_t n);
 void nx_gguf_put_f32s(nx_gguf_writer *w, const char *key, const float *x, int64_t n);
 void nx_gguf_put_bools(nx_gguf_writer *w, const char *key, const bool *x, int64_t n);
+void nx_gguf_put_meta(nx_gguf_writer *w, const nx_meta *m); /* as another checkpoint has it */
 
 /* The next tensor, before begin. ne as in nx_tensor: ne[0] is the fastest. */
 void nx_gguf_add_tensor(nx_gguf_writer *w, const char *name, nx_dtype t, int n_dims,

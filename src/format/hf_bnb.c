@@ -119,7 +119,10 @@ static nx_status read_int8(nx_hf *hf, nx_hf_raw *raw, nx_str stem, nx_tensor *t,
     if (!st) st = check_weight_format(hf, stem, err);
     if (!st) st = check_finite(hf, raw, scb, w->shape[0], "SCB", err);
     if (st) return st;
-    *s = (nx_tensor_scales){.n = w->shape[0], .block_len = (int32_t)w->shape[1], .absmax = scb};
+    *s = (nx_tensor_scales){.n = w->shape[0],
+                            .block_len = (int32_t)w->shape[1],
+                            .absmax = scb,
+                            .threshold = hf->config.int8_threshold};
     *t = (nx_tensor){.dtype = NX_DTYPE_INT8,
                      .n_dims = 2,
                      .ne = {w->shape[1], w->shape[0], 1, 1},

@@ -124,6 +124,12 @@ static void read_quantisation(nx_hf_reader *r, const nx_json *root)
                      "load_in_4bit and load_in_8bit are both %s, expected one of them",
                      four ? "true" : "false");
     r->out->quant = four ? NX_HF_QUANT_BNB4 : NX_HF_QUANT_BNB8;
+    double threshold = 6;
+    (void)nx_json_get_number(q, "llm_int8_threshold", &threshold);
+    if (!(threshold >= 0 && threshold < 1e30))
+        nx_hf_refuse(r, NX_EFORMAT, "quantization_config: llm_int8_threshold",
+                     "%g, expected 0 or more", threshold);
+    r->out->int8_threshold = (float)threshold;
 }
 
 /* ---- Sizes ---- */

@@ -40,6 +40,7 @@ typedef struct nx_hf_config {
     int32_t           n_layers, n_heads, head_dim; /* checked: 1 to some thousands */
     bool              head_tied;
     nx_hf_quant       quant;
+    float             int8_threshold; /* of LLM.int8's outliers */
     nx_arena          arena;
 } nx_hf_config;
 

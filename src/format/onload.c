@@ -74,6 +74,7 @@ static void store_scales(replaced *to, const nx_recoder *r, nx_recipe recipe, in
     to->scales = (nx_tensor_scales){
         .n = r->n_scales,
         .block_len = r->to == NX_DTYPE_INT8 ? (int32_t)n_cols : NX_BNB_BLOCK,
+        .threshold = r->to == NX_DTYPE_INT8 ? NX_BNB_THRESHOLD : 0,
     };
     if (!nested) {
         memcpy(at, r->scales, (size_t)r->n_scales * sizeof(float));

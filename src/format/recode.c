@@ -83,7 +83,7 @@ size_t nx_recoder_bytes(const nx_recoder *r, int64_t unit, int64_t n)
 
 typedef struct piece {
     nx_recoder *r;
-    uint8_t    *dst;
+    uint8_t    *dst;  /* NULL: scales only */
     int64_t     unit; /* the first of the piece */
 } piece;
 
@@ -114,13 +114,23 @@ static void run_range(void *ctx, int thread, int64_t begin, int64_t end)
     for (int64_t i = (p->unit + begin) * r->unit; i < stop; i += r->scratch_len) {
         int64_t n = stop - i < r->scratch_len ? stop - i : r->scratch_len;
         r->from.load(r->from.ctx, x, i, n);
-        encode(r, p->dst + bytes_of(r, i - p->unit * r->unit), x, i, n);
+        if (p->dst)
+            encode(r, p->dst + bytes_of(r, i - p->unit * r->unit), x, i, n);
+        else
+            nx_bnb_scales_4bit(r->scales + i / NX_BNB_BLOCK, x, n, NX_BNB_BLOCK);
     }
 }
 
 void nx_recoder_run(nx_recoder *r, void *dst, int64_t unit, int64_t n)
 {
     piece p = {.r = r, .dst = dst, .unit = unit};
+
+    nx_pool_run(r->pool, n, 1, run_range, &p);
+}
+
+void nx_recoder_scales(nx_recoder *r, int64_t unit, int64_t n)
+{
+    piece p = {.r = r, .unit = unit};
 
     nx_pool_run(r->pool, n, 1, run_range, &p);
 }

@@ -51,4 +51,7 @@ size_t nx_recoder_bytes(const nx_recoder *r, int64_t unit, int64_t n);
 /* Encode them to dst; scales of types that keep them apart go to r->scales. */
 void nx_recoder_run(nx_recoder *r, void *dst, int64_t unit, int64_t n);
 
+/* NF4, FP4: only their scales. */
+void nx_recoder_scales(nx_recoder *r, int64_t unit, int64_t n);
+
 #endif

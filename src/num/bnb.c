@@ -33,12 +33,13 @@ static void midpoints(float mid[15], const ladder *l)
     for (int i = 0; i < 15; i++) mid[i] = (l->levels[l->order[i]] + l->levels[l->order[i + 1]]) / 2;
 }
 
-/* How many midpoints lie below v; no branch, so that a compiler can take many at once. */
+/* How many midpoints lie below v, all of them for a NaN; no branch, so that a compiler can take many
+ * at once. */
 static uint8_t rank(float v, const float mid[15])
 {
     int below = 0;
 
-    for (int i = 0; i < 15; i++) below += mid[i] < v;
+    for (int i = 0; i < 15; i++) below += !(mid[i] >= v);
     return (uint8_t)below;
 }
 
@@ -77,6 +78,15 @@ void nx_bnb_encode_4bit(nx_dtype t, uint8_t *dst, float *scales, const float *x,
         if (len % 2) q[len] = rank(0.0f, mid);
         for (int i = 0; i < len; i += 2)
             dst[(at + i) / 2] = (uint8_t)(l->order[q[i]] << 4 | l->order[q[i + 1]]);
+    }
+}
+
+void nx_bnb_scales_4bit(float *scales, const float *x, int64_t n, int32_t block_len)
+{
+    for (int64_t at = 0; at < n; at += block_len) {
+        bool  whole = n - at >= block_len;
+        float max = largest(x + at, whole ? block_len : n - at);
+        *scales++ = !whole && max < TINY ? TINY : max;
     }
 }
 

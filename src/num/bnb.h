@@ -21,6 +21,9 @@ extern const float nx_bnb_dynamic_map[256];
 void nx_bnb_encode_4bit(nx_dtype t, uint8_t *dst, float *scales, const float *x, int64_t n,
                         int32_t block_len);
 
+/* The scales alone. */
+void nx_bnb_scales_4bit(float *scales, const float *x, int64_t n, int32_t block_len);
+
 /* One row to int8 with its scale. The numbers are rounded to f16 first, as there. */
 void nx_bnb_encode_int8(int8_t *dst, float *scale, const float *x, int64_t n);
 

@@ -201,6 +201,34 @@ nx_status nx_dir_free_bytes(uint64_t *out, const char *path, nx_error *err)
     return NX_OK;
 }
 
+nx_status nx_dir_need_room(const char *path, uint64_t bytes, nx_error *err)
+{
+    uint64_t  left = 0;
+    nx_status st = nx_dir_free_bytes(&left, path, err);
+
+    if (st || left >= bytes) return st;
+    return nx_fail(err, NX_EIO, "%s: %.2f GB will be written here, and the disk has %.2f GB left",
+                   path, (double)bytes / 1e9, (double)left / 1e9);
+}
+
+nx_status nx_path_rename(const char *from, const char *to, nx_error *err)
+{
+    const char *slash = strrchr(to, '/');
+    char        above[4096];
+
+    if (rename(from, to) != 0)
+        return nx_fail(err, NX_EIO, "%s: can't be renamed to %s: %s", from, to, strerror(errno));
+    if (!nx_path_write(above, sizeof above, "%.*s", slash ? (int)(slash - to) + 1 : 1,
+                       slash ? to : "."))
+        return NX_OK;
+    int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd); /* some file systems can't, and need not */
+        close(fd);
+    }
+    return NX_OK;
+}
+
 /* ---- Locks ---- */
 
 nx_status nx_lock_take(int *fd, const char *path, const atomic_bool *cancel, nx_error *err)

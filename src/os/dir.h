@@ -34,6 +34,12 @@ nx_status nx_dir_remove_all(const char *path, nx_error *err);
 /* Bytes that this user can still write to the file system that path (existing) lies on. */
 nx_status nx_dir_free_bytes(uint64_t *out, const char *path, nx_error *err);
 
+/* NX_EIO with both numbers when path's file system has less room than `bytes`. */
+nx_status nx_dir_need_room(const char *path, uint64_t bytes, nx_error *err);
+
+/* rename(2), and the folder above is synced: after it, `to` survives a power cut. NX_EIO. */
+nx_status nx_path_rename(const char *from, const char *to, nx_error *err);
+
 /* Hold the lock file at path (made where missing) against other processes, and threads with their
  * own descriptor: flock(2), as the filelock package does. Waits; NX_ECANCELLED when *cancel (may
  * be NULL) becomes true first. The file stays there when the lock is released. */

@@ -180,7 +180,7 @@ void nx_quantize_int8_avx2(const nx_act *a, int32_t t)
     int8_t      *q = a->q + t * a->K;
     const float  amax = row_max(x, a->K, a->threshold);
     const bool   usable = amax > 0 && amax <= NX_F16_MAX;
-    const float  scale = 127.0f / amax;
+    const float  scale = 1.0f / amax * 127.0f; /* two roundings, as bitsandbytes */
 
     a->d[t] = amax <= NX_F16_MAX ? amax : NAN;
     if (!usable) {

@@ -19,7 +19,7 @@ static void quantize_int8(const nx_act *a, int32_t t)
         if (amax != amax) break;
     }
     a->d[t] = amax <= NX_F16_MAX ? amax : NAN;
-    float scale = 127.0f / amax;
+    float scale = 1.0f / amax * 127.0f; /* two roundings, as bitsandbytes */
     bool  usable = amax > 0 && amax <= NX_F16_MAX;
     for (int64_t i = 0; i < a->K; i++) {
         float h = nx_f16_to_f32(nx_f32_to_f16(x[i]));

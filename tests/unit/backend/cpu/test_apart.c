@@ -119,7 +119,7 @@ static double int8_product(const scene *c, int64_t n, int32_t t, int32_t T)
             outside += (double)c->x[t * K + i] * w * (double)scale / 127;
         else
             sum +=
-                w * (double)rintf(nx_f16_to_f32(nx_f32_to_f16(c->x[t * K + i])) * (127.0f / amax));
+                w * (double)rintf(nx_f16_to_f32(nx_f32_to_f16(c->x[t * K + i])) * (1.0f / amax * 127.0f));
     }
     return sum * (double)amax * (double)scale / 16129 + outside;
 }
