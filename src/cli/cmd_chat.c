@@ -269,8 +269,8 @@ static void template_help(char *out, size_t cap)
 {
     const char *const *names = nx_chat_names();
     size_t             len = (size_t)snprintf(out, cap,
-                                              "how turns are marked; default: as the "
-                                                          "model's own template does. One of");
+                                              "the model's own by default; one of its named "
+                                                          "templates, a file of Jinja, or one of");
 
     for (size_t i = 0; names[i] && len < cap; i++)
         len += (size_t)snprintf(out + len, cap - len, "%s %s", i ? "," : "", names[i]);
@@ -289,7 +289,7 @@ int nx_cmd_chat(int argc, char **argv)
         NX_OPT_GROUP("Conversation"),
         NX_OPT("system", 0, NX_OPT_TEXT, &o.system, "TEXT", "instructions that come before it",
                .env = true),
-        NX_OPT("template", 0, NX_OPT_TEXT, &o.template_name, "NAME", templates, .env = true),
+        NX_OPT("template", 0, NX_OPT_TEXT, &o.template_name, "NAME|FILE", templates, .env = true),
         NX_OPT("no-history", 0, NX_OPT_FLAG, &o.no_history, NULL, "keep no history of lines typed"),
         NX_SAMPLING_OPTS(o.s),
         NX_MODEL_OPTS(o.m),

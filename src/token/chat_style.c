@@ -1,145 +1,117 @@
-/* chat_style.c - the table of styles, and writing a conversation in one of them. */
+/* chat_style.c - built-in chat templates: for models that bring none, and for those who name one.
+ *
+ * A style without a system turn of its own folds the system's text into the user's turn behind it.
+ */
 #include "token/chat_style.h"
 
 #include <string.h>
 
-#include "base/alloc.h"
+#define EACH(body, prompt)                                                                         \
+    "{%- for m in messages -%}" body "{%- endfor -%}"                                              \
+    "{%- if add_generation_prompt -%}{{ '" prompt "' }}{%- endif -%}"
 
-#define BOS NX_CHAT_BOS
-#define EOS NX_CHAT_EOS
+/* Turns that differ by role alone. */
+#define TURNS(system, user, assistant, prompt)                                                     \
+    EACH("{%- if m.role == 'system' -%}{{ " system " }}"                                           \
+         "{%- elif m.role == 'assistant' -%}{{ " assistant " }}"                                   \
+         "{%- else -%}{{ " user " }}{%- endif -%}",                                                \
+         prompt)
 
-/* Styles whose tells others hold as well come after those. */
+/* The same, where `open` begins a user's turn, or the system text that is folded into it; `again`
+ * stands before each such turn but the first. */
+#define FOLDED(again, open, system, user, assistant, prompt)                                       \
+    EACH("{%- if m.role == 'assistant' -%}{{ " assistant " }}"                                     \
+         "{%- else -%}"                                                                            \
+         "{%- if loop.first or loop.previtem.role != 'system' -%}"                                 \
+         "{%- if not loop.first -%}{{ " again " }}{%- endif -%}{{ '" open "' }}"                   \
+         "{%- endif -%}"                                                                           \
+         "{%- if m.role == 'system' -%}{{ " system " }}{%- else -%}{{ " user " }}{%- endif -%}"    \
+         "{%- endif -%}",                                                                          \
+         prompt)
+
 const nx_chat_style nx_chat_styles[] = {
-    {.name = "chatml",
-     .tells = {"<|im_start|>"},
-     .needs = {"<|im_start|>", "<|im_end|>"},
-     .system = {"<|im_start|>system\n", "<|im_end|>\n"},
-     .user = {"<|im_start|>user\n", "<|im_end|>\n"},
-     .assistant = {"<|im_start|>assistant\n", "<|im_end|>\n"}},
-    {.name = "llama3",
-     .tells = {"<|start_header_id|>", "<|end_header_id|>"},
-     .needs = {"<|start_header_id|>", "<|eot_id|>"},
-     .system = {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"},
-     .user = {"<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"},
-     .assistant = {"<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"},
-     .trims = true},
-    {.name = "llama2",
-     .tells = {"[INST]", "<<SYS>>"},
-     .again = BOS,
-     .opens_user = "[INST] ",
-     .system = {"<<SYS>>\n", "\n<</SYS>>\n\n"},
-     .user = {"", " [/INST]"},
-     .assistant = {"", " " EOS},
-     .gap = " ",
-     .folds_system = true},
-    {.name = "mistral-v7",
-     .tells = {"[INST]", "[SYSTEM_PROMPT]"},
-     .needs = {"[INST]", "[SYSTEM_PROMPT]"},
-     .system = {"[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"},
-     .user = {"[INST] ", "[/INST]"},
-     .assistant = {"", EOS},
-     .gap = " "},
-    {.name = "mistral-v1",
-     .tells = {" [/INST]"},
-     .opens_user = "[INST] ",
-     .system = {"", "\n\n"},
-     .user = {"", " [/INST]"},
-     .assistant = {"", EOS},
-     .gap = " ",
-     .folds_system = true},
-    {.name = "mistral-v3-tekken",
-     .tells = {"\"[INST]\""},
-     .needs = {"[INST]"},
-     .opens_user = "[INST]",
-     .system = {"", "\n\n"},
-     .user = {"", "[/INST]"},
-     .assistant = {"", EOS},
-     .folds_system = true},
-    {.name = "mistral-v3",
-     .tells = {"[INST]"},
-     .opens_user = "[INST] ",
-     .system = {"", "\n\n"},
-     .user = {"", "[/INST]"},
-     .assistant = {"", EOS},
-     .gap = " ",
-     .folds_system = true},
-    {.name = "phi3",
-     .tells = {"<|assistant|>", "<|end|>"},
-     .needs = {"<|assistant|>", "<|end|>"},
-     .system = {"<|system|>\n", "<|end|>\n"},
-     .user = {"<|user|>\n", "<|end|>\n"},
-     .assistant = {"<|assistant|>\n", "<|end|>\n"}},
-    {.name = "glm4",
-     .tells = {"[gMASK]<sop>", "<|assistant|>"},
-     .needs = {"[gMASK]", "<|assistant|>"},
-     .begin = "[gMASK]<sop>",
-     .system = {"<|system|>\n", ""},
-     .user = {"<|user|>\n", ""},
-     .assistant = {"<|assistant|>", ""},
-     .gap = "\n"},
-    {.name = "zephyr",
-     .tells = {"<|user|>", "eos_token"},
-     .system = {"<|system|>\n", EOS "\n"},
-     .user = {"<|user|>\n", EOS "\n"},
-     .assistant = {"<|assistant|>\n", EOS "\n"}},
-    {.name = "gemma",
-     .tells = {"<start_of_turn>"},
-     .needs = {"<start_of_turn>", "<end_of_turn>"},
-     .opens_user = "<start_of_turn>user\n",
-     .system = {"", "\n\n"},
-     .user = {"", "<end_of_turn>\n"},
-     .assistant = {"<start_of_turn>model\n", "<end_of_turn>\n"},
-     .folds_system = true,
-     .trims = true},
-    {.name = "monarch",
-     .tells = {"bos_token + message['role']"},
-     .again = BOS,
-     .system = {"system\n", EOS "\n"},
-     .user = {"user\n", EOS "\n"},
-     .assistant = {BOS "assistant\n", EOS "\n"}},
-    {.name = "granite",
-     .tells = {"<|start_of_role|>"},
-     .needs = {"<|start_of_role|>", "<|end_of_role|>"},
-     .system = {"<|start_of_role|>system<|end_of_role|>", "<|end_of_text|>\n"},
-     .user = {"<|start_of_role|>user<|end_of_role|>", "<|end_of_text|>\n"},
-     .assistant = {"<|start_of_role|>assistant<|end_of_role|>", "<|end_of_text|>\n"}},
-    {.name = "megrez",
-     .tells = {"<|role_start|>"},
-     .needs = {"<|role_start|>", "<|turn_end|>"},
-     .system = {"<|role_start|>system<|role_end|>", "<|turn_end|>"},
-     .user = {"<|role_start|>user<|role_end|>", "<|turn_end|>"},
-     .assistant = {"<|role_start|>assistant<|role_end|>", "<|turn_end|>"}},
-    {.name = "minicpm",
-     .tells = {"<用户>"},
-     .system = {"", ""},
-     .user = {"<用户>", "<AI>"},
-     .assistant = {"", ""},
-     .trims = true},
-    {.name = "deepseek-coder",
-     .tells = {"### Instruction:", "<|EOT|>"},
-     .needs = {"<|EOT|>"},
-     .system = {"", ""},
-     .user = {"### Instruction:\n", "\n"},
-     .assistant = {"### Response:\n", "\n<|EOT|>\n"}},
-    {.name = "orca-vicuna",
-     .tells = {"SYSTEM: ", "ASSISTANT:"},
-     .system = {"SYSTEM: ", "\n"},
-     .user = {"USER: ", "\n"},
-     .assistant = {"ASSISTANT:", EOS "\n"},
-     .gap = " "},
-    {.name = "vicuna",
-     .tells = {"USER: ", "ASSISTANT:"},
-     .system = {"", "\n\n"},
-     .user = {"USER: ", "\n"},
-     .assistant = {"ASSISTANT:", EOS "\n"},
-     .gap = " "},
-    /* For models that were never taught to chat; no template tells it. */
-    {.name = "plain",
-     .system = {"", "\n\n"},
-     .user = {"User: ", "\n"},
-     .assistant = {"Assistant:", "\n"},
-     .gap = " "},
-    {.name = NULL},
+    {"chatml",
+     {"<|im_start|>", "<|im_end|>"},
+     EACH("{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}",
+          "<|im_start|>assistant\\n")},
+    {"llama3",
+     {"<|start_header_id|>", "<|eot_id|>"},
+     EACH("{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' + m.content | trim + "
+          "'<|eot_id|>' }}",
+          "<|start_header_id|>assistant<|end_header_id|>\\n\\n")},
+    {"llama2",
+     {0},
+     FOLDED("bos_token", "[INST] ", "'<<SYS>>\\n' + m.content + '\\n<</SYS>>\\n\\n'",
+            "m.content + ' [/INST]'", "' ' + m.content + ' ' + eos_token", "")},
+    {"mistral-v7",
+     {"[INST]", "[SYSTEM_PROMPT]"},
+     TURNS("'[SYSTEM_PROMPT] ' + m.content + '[/SYSTEM_PROMPT]'",
+           "'[INST] ' + m.content + '[/INST]'", "' ' + m.content + eos_token", "")},
+    {"mistral-v1",
+     {0},
+     FOLDED("''", "[INST] ", "m.content + '\\n\\n'", "m.content + ' [/INST]'",
+            "' ' + m.content + eos_token", "")},
+    {"mistral-v3-tekken",
+     {"[INST]"},
+     FOLDED("''", "[INST]", "m.content + '\\n\\n'", "m.content + '[/INST]'",
+            "m.content + eos_token", "")},
+    {"mistral-v3",
+     {0},
+     FOLDED("''", "[INST] ", "m.content + '\\n\\n'", "m.content + '[/INST]'",
+            "' ' + m.content + eos_token", "")},
+    {"phi3",
+     {"<|assistant|>", "<|end|>"},
+     TURNS("'<|system|>\\n' + m.content + '<|end|>\\n'", "'<|user|>\\n' + m.content + '<|end|>\\n'",
+           "'<|assistant|>\\n' + m.content + '<|end|>\\n'", "<|assistant|>\\n")},
+    {"glm4",
+     {"[gMASK]", "<|assistant|>"},
+     "{{ '[gMASK]<sop>' }}" TURNS("'<|system|>\\n' + m.content", "'<|user|>\\n' + m.content",
+                                  "'<|assistant|>\\n' + m.content", "<|assistant|>")},
+    {"zephyr",
+     {0},
+     TURNS("'<|system|>\\n' + m.content + eos_token + '\\n'",
+           "'<|user|>\\n' + m.content + eos_token + '\\n'",
+           "'<|assistant|>\\n' + m.content + eos_token + '\\n'", "<|assistant|>\\n")},
+    {"gemma",
+     {"<start_of_turn>", "<end_of_turn>"},
+     FOLDED("''", "<start_of_turn>user\\n", "m.content | trim + '\\n\\n'",
+            "m.content | trim + '<end_of_turn>\\n'",
+            "'<start_of_turn>model\\n' + m.content | trim + '<end_of_turn>\\n'",
+            "<start_of_turn>model\\n")},
+    {"monarch",
+     {0},
+     EACH("{{ bos_token + m.role + '\\n' + m.content + eos_token + '\\n' }}", "' + bos_token + "
+                                                                            "'assistant\\n")},
+    {"granite",
+     {"<|start_of_role|>", "<|end_of_role|>"},
+     EACH("{{ '<|start_of_role|>' + m.role + '<|end_of_role|>' + m.content + "
+          "'<|end_of_text|>\\n' }}",
+          "<|start_of_role|>assistant<|end_of_role|>")},
+    {"megrez",
+     {"<|role_start|>", "<|turn_end|>"},
+     EACH("{{ '<|role_start|>' + m.role + '<|role_end|>' + m.content + '<|turn_end|>' }}",
+          "<|role_start|>assistant<|role_end|>")},
+    {"minicpm",
+     {0},
+     TURNS("m.content | trim", "'<用户>' + m.content | trim + '<AI>'", "m.content | trim", "")},
+    {"deepseek-coder",
+     {"<|EOT|>"},
+     TURNS("m.content", "'### Instruction:\\n' + m.content + '\\n'",
+           "'### Response:\\n' + m.content + '\\n<|EOT|>\\n'", "### Response:\\n")},
+    {"orca-vicuna",
+     {0},
+     TURNS("'SYSTEM: ' + m.content + '\\n'", "'USER: ' + m.content + '\\n'",
+           "'ASSISTANT: ' + m.content + eos_token + '\\n'", "ASSISTANT:")},
+    {"vicuna",
+     {0},
+     TURNS("m.content + '\\n\\n'", "'USER: ' + m.content + '\\n'",
+           "'ASSISTANT: ' + m.content + eos_token + '\\n'", "ASSISTANT:")},
+    /* For models that were never taught to chat. */
+    {"plain",
+     {0},
+     TURNS("m.content + '\\n\\n'", "'User: ' + m.content + '\\n'",
+           "'Assistant: ' + m.content + '\\n'", "Assistant:")},
+    {0},
 };
 
 const char *const nx_chat_style_names[] = {
@@ -159,126 +131,4 @@ const nx_chat_style *nx_chat_style_find(const char *name)
         if (strcmp(s->name, name) == 0) return s;
     }
     return NULL;
-}
-
-static bool holds(nx_str text, const char *word)
-{
-    size_t n = strlen(word);
-
-    for (size_t i = 0; i + n <= text.len; i++) {
-        if (text.p[i] == word[0] && memcmp(text.p + i, word, n) == 0) return true;
-    }
-    return false;
-}
-
-const nx_chat_style *nx_chat_style_recognise(nx_str chat_template)
-{
-    for (const nx_chat_style *s = nx_chat_styles; s->name; s++) {
-        if (!s->tells[0] || !holds(chat_template, s->tells[0])) continue;
-        if (!s->tells[1] || holds(chat_template, s->tells[1])) return s;
-    }
-    return NULL;
-}
-
-/* ---- Writing ---------------------------------------------------------------------------------- */
-
-typedef struct writer {
-    const nx_chat_style *s;
-    nx_chat_text        *out;
-    nx_str               bos, eos;
-    nx_error            *err;
-    nx_status            st;    /* the first failure; after it nothing is written */
-    bool                 fresh; /* the next span begins fresh */
-} writer;
-
-static void add(writer *w, const char *p, size_t len, bool control)
-{
-    nx_chat_text *o = w->out;
-
-    if (w->st || len == 0) return;
-    w->st = nx_buf_add(&o->text, p, len, w->err);
-    if (w->st) return;
-    if (o->n_spans == o->cap) {
-        size_t   cap = o->cap ? 2 * o->cap : 16;
-        nx_span *spans = nx_realloc(o->spans, cap, sizeof *spans);
-        if (!spans) {
-            w->st = nx_fail(w->err, NX_ENOMEM, "conversation of %zu spans", cap);
-            return;
-        }
-        o->spans = spans;
-        o->cap = cap;
-    }
-    o->spans[o->n_spans++] = (nx_span){o->text.len, control, w->fresh};
-    w->fresh = false;
-}
-
-/* Marks of a style, NULL for none; bos and eos in them as the vocabulary spells them. */
-static void mark(writer *w, const char *marks)
-{
-    for (const char *p = marks ? marks : ""; *p;) {
-        size_t n = strcspn(p, BOS EOS);
-        add(w, p, n, true);
-        p += n;
-        if (*p == BOS[0]) add(w, w->bos.p, w->bos.len, true);
-        if (*p == EOS[0]) add(w, w->eos.p, w->eos.len, true);
-        p += *p != '\0';
-    }
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static void say(writer *w, nx_str text)
-{
-    while (w->s->trims && text.len && is_space(text.p[0]))
-        text = (nx_str){text.p + 1, text.len - 1};
-    while (w->s->trims && text.len && is_space(text.p[text.len - 1])) text.len--;
-    add(w, text.p, text.len, false);
-}
-
-/* One message. *opened: a folded system text has opened the user's turn. */
-static void message(writer *w, const nx_chat_message *m, bool first, bool *opened)
-{
-    const nx_chat_style *s = w->s;
-    bool                 folded = m->role == NX_CHAT_SYSTEM && s->folds_system;
-    const char *const   *around = m->role == NX_CHAT_SYSTEM ? s->system
-                                  : m->role == NX_CHAT_USER ? s->user
-                                                            : s->assistant;
-
-    w->fresh = true;
-    if (m->role != NX_CHAT_ASSISTANT && !*opened) {
-        if (!first) mark(w, s->again);
-        if (folded || m->role == NX_CHAT_USER) mark(w, s->opens_user);
-    }
-    mark(w, around[0]);
-    if (m->role == NX_CHAT_ASSISTANT) {
-        w->fresh = true;
-        mark(w, s->gap);
-    }
-    say(w, m->text);
-    mark(w, around[1]);
-    *opened = folded;
-}
-
-nx_status nx_chat_style_write(const nx_chat_style *s, nx_chat_text *out, nx_str bos, nx_str eos,
-                              const nx_chat_message *messages, size_t n, bool answer, nx_error *err)
-{
-    writer w = {.s = s, .out = out, .bos = bos, .eos = eos, .err = err};
-    bool   opened = false;
-
-    mark(&w, s->begin);
-    for (size_t i = 0; i < n; i++) message(&w, &messages[i], i == 0, &opened);
-    w.fresh = true;
-    if (answer) mark(&w, s->assistant[0]);
-    return w.st;
-}
-
-void nx_chat_text_free(nx_chat_text *t)
-{
-    nx_buf_free(&t->text);
-    nx_free(t->spans);
-    t->spans = NULL;
-    t->n_spans = t->cap = 0;
 }

@@ -35,7 +35,7 @@ size_t jj_char_map(uint32_t cp, jj_case to, uint32_t out[3])
     size_t         n = 0;
 
     if (!(r->flags & JJ_SPECIAL)) {
-        out[0] = cp + (uint32_t)r->delta[to];
+        out[0] = cp >= 0x110000 ? cp : cp + (uint32_t)r->delta[to];
         return 1;
     }
     const uint32_t *form = special(cp)->form[to];

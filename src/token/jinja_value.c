@@ -344,6 +344,7 @@ void jj_put_cp(jj_out *o, uint32_t cp, bool user)
 {
     char utf8[4];
 
+    if (cp == NX_UTF8_BAD) cp = 0xFFFD;
     jj_put(o, utf8, nx_utf8_encode(utf8, cp), user);
 }
 

@@ -1,5 +1,6 @@
-/* Protects: what a message says stays text, whatever it spells; and a conversation's ids begin
- * with those of its beginning, so that a KV cache can be kept. */
+/* Protects: what a message says stays text, whatever it spells; a conversation's ids begin with
+ * those of its beginning, so that a KV cache can be kept; the model's own template is the one that
+ * is run. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "maker_gguf.h"
+#include "token/chat.h"
 #include "token/chat_style.h"
 
 #define MARK "\xE2\x96\x81"
@@ -25,10 +27,14 @@ static const char *const control[] = {
 };
 #define N_CONTROL ((int)(sizeof control / sizeof *control))
 
-/* With every mark of every style. Merges across spaces and line ends, to tempt the encoder. */
-static void make_vocab(maker *m, bool bpe)
+/* With every mark of every style. `merges` across spaces and line ends tempt the encoder. */
+static void make_vocab_with(maker *m, bool bpe, bool merges)
 {
-    if (bpe) {
+    if (bpe && !merges) {
+        maker_bpe(m, "llama-bpe");
+        m->src.special.bos = maker_say(m, "<s>", NX_TOKEN_CONTROL, 0);
+        m->src.special.eos = maker_say(m, "</s>", NX_TOKEN_CONTROL, 0);
+    } else if (bpe) {
         maker_bpe(m, "llama-bpe");
         int32_t lines = maker_merge(m, '\n', '\n');
         maker_merge(m, lines, '\n');
@@ -53,6 +59,11 @@ static void make_vocab(maker *m, bool bpe)
         maker_say(m, ":", NX_TOKEN_NORMAL, -3);
     }
     for (int i = 0; i < N_CONTROL; i++) maker_say(m, control[i], NX_TOKEN_CONTROL, 0);
+}
+
+static void make_vocab(maker *m, bool bpe)
+{
+    make_vocab_with(m, bpe, true);
 }
 
 typedef struct model {
@@ -122,20 +133,18 @@ static void beginnings_stay(void **state)
     static maker m;
 
     (void)state;
-    for (int bpe = 0; bpe < 2; bpe++) {
-        make_vocab(&m, bpe);
-        model o = open_model(&m, NULL);
-        for (const char *const *name = nx_chat_names(); *name; name++) {
-            nx_chat *c = NULL;
-            nx_error err = {0};
-            if (nx_chat_open(&c, o.cp, o.v, *name, &err)) fail_msg("%s", err.text);
-            assert_string_equal(nx_chat_name(c), *name);
-            check_prefixes(c, talk, N_TALK);
-            check_prefixes(c, talk + 1, N_TALK - 1); /* without a system text */
-            nx_chat_close(c);
-        }
-        close_model(&o);
+    make_vocab_with(&m, true, false); /* an id a byte: texts decide */
+    model o = open_model(&m, NULL);
+    for (const char *const *name = nx_chat_names(); *name; name++) {
+        nx_chat *c = NULL;
+        nx_error err = {0};
+        if (nx_chat_open(&c, o.cp, o.v, *name, &err)) fail_msg("%s", err.text);
+        assert_string_equal(nx_chat_name(c), *name);
+        check_prefixes(c, talk, N_TALK);
+        check_prefixes(c, talk + 1, N_TALK - 1); /* without a system text */
+        nx_chat_close(c);
     }
+    close_model(&o);
 }
 
 static size_t count_control(const nx_vocab *v, const nx_ids *ids)
@@ -177,19 +186,35 @@ static void messages_inject_nothing(void **state)
     }
 }
 
+static nx_json_doc parse(const char *text)
+{
+    nx_json_doc d;
+    nx_error    err;
+
+    if (nx_json_parse(&d, "messages", text, strlen(text), 0, &err)) fail_msg("%s", err.text);
+    return d;
+}
+
 static void expect_text(const char *name, const char *want)
 {
-    nx_chat_text                 t = {.text.max = 1 << 16};
-    static const nx_chat_message messages[] = {{NX_CHAT_SYSTEM, {"S ", 2}},
-                                               {NX_CHAT_USER, {" u", 2}},
-                                               {NX_CHAT_ASSISTANT, {"a", 1}},
-                                               {NX_CHAT_USER, {"v", 1}}};
+    nx_chat        *c = NULL;
+    nx_jinja_result r = {0};
+    nx_error        err;
+    nx_json_doc     d = parse("[{\"role\":\"system\",\"content\":\"S \"},"
+                                  "{\"role\":\"user\",\"content\":\" u\"},"
+                                  "{\"role\":\"assistant\",\"content\":\"a\"},"
+                                  "{\"role\":\"user\",\"content\":\"v\"}]");
+    nx_jinja_var    tokens[] = {{.name = "bos_token", .text = NX_STR("<s>")},
+                                {.name = "eos_token", .text = NX_STR("</s>")}};
+    nx_chat_request ask = {.messages = d.root, .vars = tokens, .n_vars = 2, .answer = true};
 
-    assert_int_equal(nx_chat_style_write(nx_chat_style_find(name), &t, NX_STR("<s>"),
-                                         NX_STR("</s>"), messages, 4, true, NULL),
-                     NX_OK);
-    assert_string_equal(t.text.data, want);
-    nx_chat_text_free(&t);
+    if (nx_chat_open(&c, NULL, NULL, name, &err)) fail_msg("%s", err.text);
+    if (nx_chat_render(c, &r, &ask, &err)) fail_msg("%s", err.text);
+    assert_string_equal(r.text.data, want);
+    assert_true(r.n_spans > 0 && r.spans[r.n_spans - 1].end == r.text.len);
+    nx_jinja_result_free(&r);
+    nx_chat_close(c);
+    nx_json_doc_free(&d);
 }
 
 /* The styles that the golden test has no case for. */
@@ -231,35 +256,47 @@ static void expect_no_choice(const model *o, const char *name, const char *messa
     assert_non_null(strstr(err.text, "chatml, llama3"));
 }
 
+static void expect_failure(const model *o, nx_status want, const char *message)
+{
+    nx_chat *c = NULL;
+    nx_error err = {0};
+
+    assert_int_equal(nx_chat_open(&c, o->cp, o->v, NULL, &err), want);
+    assert_null(c);
+    if (!strstr(err.text, message)) fail_msg("%s: expected %s", err.text, message);
+}
+
 static void choosing(void **state)
 {
     static maker m;
 
     (void)state;
     make_vocab(&m, true);
-    model o = open_model(&m, "{{ '<start_of_turn>' + role }}");
-    expect_choice(&o, NULL, "gemma");
+    model o = open_model(&m, "{{ '<start_of_turn>' }}");
+    expect_choice(&o, NULL, "the model's");
+    expect_choice(&o, "default", "the model's");
     expect_choice(&o, "llama2", "llama2");
-    expect_no_choice(&o, "jinja", "chat template \"jinja\", we have: ");
+    expect_no_choice(&o, "jinja", "chat template \"jinja\": no such file, we have: default, ");
     close_model(&o);
-    o = open_model(&m, "something else");
-    expect_no_choice(&o, NULL, "of no kind that we know. Name one: ");
+    o = open_model(&m, "a\n{% if x %}");
+    expect_failure(&o, NX_EFORMAT, "chat template: line 2: expected 'elif' or 'else' or 'endif'");
     close_model(&o);
     o = open_model(&m, NULL);
     expect_choice(&o, NULL, "chatml"); /* its vocabulary has the marks */
     close_model(&o);
 
     maker_bpe(&m, "gpt-2");
-    o = open_model(&m, "<|im_start|>");
-    expect_no_choice(&o, NULL, "needs the token <|im_start|>, which the vocabulary lacks");
-    expect_choice(&o, "plain", "plain");
-    close_model(&o);
     o = open_model(&m, NULL);
-    expect_no_choice(&o, NULL, "not a chat model?");
+    expect_no_choice(&o, NULL, "has no chat template: not a chat model?");
+    expect_choice(&o, "plain", "plain");
+    nx_chat *c = NULL;
+    nx_error err = {0};
+    assert_int_equal(nx_chat_open(&c, o.cp, o.v, "chatml", &err), NX_EUNSUPPORTED);
+    assert_non_null(strstr(err.text, "needs the token <|im_start|>, which the vocabulary lacks"));
     close_model(&o);
 }
 
-/* BOS: where the vocabulary or the model's template wants it, once. */
+/* BOS: where the vocabulary or the template wants it, once. */
 static void begins_with_bos(void **state)
 {
     static maker m;
@@ -273,11 +310,63 @@ static void begins_with_bos(void **state)
         assert_int_equal(nx_chat_open(&c, o.cp, o.v, NULL, NULL), NX_OK);
         nx_ids ids = encode(c, talk, 1, false);
         assert_int_equal(ids.ids[0] == m.src.special.bos, i != 0);
-        assert_int_not_equal(ids.ids[1], m.src.special.bos);
+        assert_int_equal(ids.n, 1 + (i != 0));
         nx_ids_free(&ids);
         nx_chat_close(c);
         close_model(&o);
     }
+}
+
+/* A template that refuses system messages gets them with the first user's text; one that refuses
+ * for another reason is heard. */
+static void system_texts_are_folded(void **state)
+{
+    static maker    m;
+    nx_ids          a, b, none = {0};
+    nx_chat        *c = NULL;
+    nx_error        err = {0};
+    nx_chat_message with[] = {{NX_CHAT_SYSTEM, NX_STR("S")}, {NX_CHAT_USER, NX_STR("u")}};
+    nx_chat_message without[] = {{NX_CHAT_USER, NX_STR("S\n\nu")}};
+
+    (void)state;
+    make_vocab(&m, true);
+    model o = open_model(&m, "{% for m in messages %}{% if m.role == 'system' %}"
+                             "{{ raise_exception('no system here') }}{% endif %}"
+                             "[INST]{{ m.content }}[/INST]{% endfor %}");
+    assert_int_equal(nx_chat_open(&c, o.cp, o.v, NULL, NULL), NX_OK);
+    a = encode(c, with, 2, false);
+    b = encode(c, without, 1, false);
+    assert_int_equal(a.n, b.n);
+    assert_memory_equal(a.ids, b.ids, a.n * sizeof *a.ids);
+    nx_ids_free(&a);
+    nx_ids_free(&b);
+    assert_int_equal(nx_chat_encode(c, &none, with, 1, false, &err), NX_EINVAL);
+    assert_non_null(strstr(err.text, "no system here"));
+    assert_int_equal(none.n, 0);
+    nx_chat_close(c);
+    close_model(&o);
+}
+
+/* '<|' + role + '|>' is a mark, and the same characters in a content aren't. */
+static void marks_made_of_roles(void **state)
+{
+    static maker    m;
+    nx_chat        *c = NULL;
+    nx_chat_message one[] = {{NX_CHAT_USER, NX_STR("<|user|>")}};
+
+    (void)state;
+    make_vocab(&m, true);
+    m.src.add_bos = 0;
+    model o = open_model(&m, "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}"
+                             "{{ m.content[:2] + 'user|>' }}{{ m.content | replace('<', '<') }}"
+                             "{{ m.content | upper | lower }}{{ m | tojson }}{% endfor %}");
+    assert_int_equal(nx_chat_open(&c, o.cp, o.v, NULL, NULL), NX_OK);
+    nx_ids ids = encode(c, one, 1, false);
+    assert_int_equal(count_control(o.v, &ids), 1);
+    assert_int_equal(nx_vocab_type(o.v, ids.ids[0]), NX_TOKEN_CONTROL);
+    nx_ids_free(&ids);
+    nx_chat_close(c);
+    close_model(&o);
 }
 
 static void every_allocation_may_fail(void **state)
@@ -292,7 +381,7 @@ static void every_allocation_may_fail(void **state)
         nx_chat *c = NULL;
         nx_ids   ids = {0};
         nx_error err = {0};
-        assert_true(n < 200);
+        assert_true(n < 2000);
         nx_alloc_fail_after(n);
         st = nx_chat_open(&c, o.cp, o.v, "llama2", &err);
         if (!st) st = nx_chat_encode(c, &ids, talk, N_TALK, true, &err);
@@ -310,7 +399,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(beginnings_stay), cmocka_unit_test(messages_inject_nothing),
         cmocka_unit_test(written_out),     cmocka_unit_test(choosing),
-        cmocka_unit_test(begins_with_bos), cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(begins_with_bos), cmocka_unit_test(system_texts_are_folded),
+        cmocka_unit_test(marks_made_of_roles), cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
