@@ -211,8 +211,7 @@ int nx_cmd_template(int argc, char **argv)
         NX_OPT("no-generation-prompt", 0, NX_OPT_FLAG, &o.no_prompt, NULL,
                 "don't open the assistant's turn"),
         NX_OPT("template", 0, NX_OPT_TEXT, &o.name, "NAME|FILE",
-                "a named template of the model, a built-in one, or a file of Jinja",
-                .env = true),
+                "a named template of the model, a built-in one, or a file of Jinja", .env = true),
         NX_OPT("ids", 0, NX_OPT_FLAG, &o.ids, NULL, "print the token ids instead of the text"),
         NX_OPT("bos", 0, NX_OPT_TEXT, &o.bos, "TEXT", "bos_token, instead of the model's"),
         NX_OPT("eos", 0, NX_OPT_TEXT, &o.eos, "TEXT", "eos_token, instead of the model's"),
@@ -228,11 +227,10 @@ int nx_cmd_template(int argc, char **argv)
             "Print what a model's chat template makes of a conversation, byte for byte, or its\n"
             "token ids. Control tokens spelled in messages stay text. With --template alone, a\n"
             "file or a built-in template is run without a model.",
-        .examples =
-            "  nexus template -m model.gguf --messages talk.json\n"
-            "  nexus template -m model.gguf --messages talk.json --tools tools.json --ids\n"
-            "  echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | nexus template "
-            "--template chatml --messages -",
+        .examples = "  nexus template -m model.gguf --messages talk.json\n"
+                    "  nexus template -m model.gguf --messages talk.json --tools tools.json --ids\n"
+                    "  echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | nexus template "
+                    "--template chatml --messages -",
         .options = opts,
     };
     int code = nx_opt_parse(&usage, &args, argc, argv);

@@ -161,8 +161,7 @@ nx_status nx_chat_open(nx_chat **out, const nx_checkpoint *cp, const nx_vocab *v
     if (st) return st;
     c->vocab = vocab;
     if (cp) st = nx_chat_source_read(&own, cp, err);
-    if (!st)
-        st = name ? use_named(c, &own, path, name, err) : use_default(c, &own, path, err);
+    if (!st) st = name ? use_named(c, &own, path, name, err) : use_default(c, &own, path, err);
     nx_chat_source_free(&own);
     if (st)
         nx_chat_close(c);
@@ -250,7 +249,8 @@ static bool is_message(const nx_json *m, const char *role, nx_str *content)
 }
 
 /* The two first messages as one; false: there is nothing to fold. */
-static nx_status fold(nx_arena *a, nx_json *out, const nx_json *messages, bool *folded, nx_error *err)
+static nx_status fold(nx_arena *a, nx_json *out, const nx_json *messages, bool *folded,
+                      nx_error *err)
 {
     const nx_json *items = messages->array.items;
     nx_str         system, user;
@@ -350,8 +350,8 @@ static nx_status to_json(nx_arena *a, nx_json *out, const nx_chat_message *messa
     for (size_t i = 0; i < n; i++) {
         nx_json_member *m = keys + 2 * i;
         m[0].key = NX_STR("role");
-        m[0].value = (nx_json){.type = NX_JSON_STRING,
-                               .text = nx_str_of(role_names[messages[i].role])};
+        m[0].value =
+            (nx_json){.type = NX_JSON_STRING, .text = nx_str_of(role_names[messages[i].role])};
         m[1].key = NX_STR("content");
         m[1].value = (nx_json){.type = NX_JSON_STRING, .text = messages[i].text};
         list[i] = (nx_json){.type = NX_JSON_OBJECT, .object = {m, 2}};

@@ -33,7 +33,7 @@ nx_status nx_chat_open(nx_chat **out, const nx_checkpoint *cp, const nx_vocab *v
 void      nx_chat_close(nx_chat *c);
 
 const char        *nx_chat_name(const nx_chat *c); /* "chatml"; the model's own: "the model's" */
-const char *const *nx_chat_names(void);            /* the built-in ones, NULL-terminated: for help */
+const char *const *nx_chat_names(void); /* the built-in ones, NULL-terminated: for help */
 
 /* What a template is told. Messages: an array of objects with role, content and what else the
  * template knows (tool_calls, name, ...); tools, documents: arrays or NULL. Of a model's templates
@@ -45,7 +45,7 @@ typedef struct nx_chat_request {
     bool                answer;       /* add_generation_prompt: open the assistant's turn */
     bool                folds_system; /* when the template refuses a system message, put its text
                                        * before the first user's and ask again */
-    nx_jinja_options options;
+    nx_jinja_options    options;
 } nx_chat_request;
 
 /* The text, exactly as the template writes it. NX_EINVAL: the template refuses, with its words. */

@@ -81,7 +81,7 @@ const nx_chat_style nx_chat_styles[] = {
     {"monarch",
      {0},
      EACH("{{ bos_token + m.role + '\\n' + m.content + eos_token + '\\n' }}", "' + bos_token + "
-                                                                            "'assistant\\n")},
+                                                                              "'assistant\\n")},
     {"granite",
      {"<|start_of_role|>", "<|end_of_role|>"},
      EACH("{{ '<|start_of_role|>' + m.role + '<|end_of_role|>' + m.content + "

@@ -8,8 +8,8 @@ typedef struct nx_chat_style {
     const char *text;     /* Jinja */
 } nx_chat_style;
 
-extern const nx_chat_style     nx_chat_styles[];      /* ended by a NULL name */
-extern const char *const       nx_chat_style_names[]; /* the same names, NULL at the end */
-const nx_chat_style           *nx_chat_style_find(const char *name);
+extern const nx_chat_style nx_chat_styles[];      /* ended by a NULL name */
+extern const char *const   nx_chat_style_names[]; /* the same names, NULL at the end */
+const nx_chat_style       *nx_chat_style_find(const char *name);
 
 #endif

@@ -40,6 +40,7 @@ static nx_status compile(nx_jinja *t, nx_str source, nx_error *err)
     TRY(jj_lex(&j, &p.tok, &n, source));
     TRY(jj_parse(&p, &t->root));
     TRY(jj_check(&p, t->root));
+    TRY(jj_find_hidden(&p, t->root));
     t->names = p.names;
     t->n_names = p.n_names;
     return NX_OK;

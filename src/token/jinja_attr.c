@@ -22,6 +22,7 @@ static const jj_method_def *methods_of(const jj_val *v)
     case JJ_BOOL:
     case JJ_INT:
     case JJ_FLOAT: return jj_number_methods;
+    case JJ_RANGE: return jj_range_methods;
     case JJ_LOOP: return jj_loop_methods;
     case JJ_CYCLER: return jj_cycler_methods;
     default: return NULL;

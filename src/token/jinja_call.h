@@ -44,8 +44,8 @@ typedef struct jj_method_def {
 } jj_method_def;
 
 extern const jj_method_def jj_str_methods[], jj_list_methods[], jj_tuple_methods[],
-    jj_dict_methods[], jj_fromkeys_method[], jj_number_methods[], jj_loop_methods[],
-    jj_cycler_methods[];
+    jj_dict_methods[], jj_range_methods[], jj_fromkeys_method[], jj_number_methods[],
+    jj_loop_methods[], jj_cycler_methods[];
 
 nx_status jj_attr(jj *j, jj_val *out, const jj_val *of, nx_str name); /* of.name */
 nx_status jj_attr_only(jj *j, jj_val *out, const jj_val *of, nx_str name);

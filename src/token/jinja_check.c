@@ -186,5 +186,6 @@ nx_status jj_check(jj_parser *p, jj_node *root)
     TRY(jj_name_id(p, &c.caller, NX_STR("caller")));
     TRY(jj_name_id(p, &c.kwargs, NX_STR("kwargs")));
     TRY(jj_name_id(p, &c.varargs, NX_STR("varargs")));
+    p->n_loop = c.loop;
     return check(&c, root);
 }

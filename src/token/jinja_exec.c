@@ -351,6 +351,9 @@ static nx_status exec_set(jj_eval *e, const jj_node *n)
 
 static nx_status exec_body(jj_eval *e, const jj_node *n)
 {
+    for (uint32_t i = 0; i < n->n_hidden; i++) {
+        TRY(jj_bind_name(e, n->hidden[i], JJ_VAL_MISSING));
+    }
     for (uint32_t i = 0; i < n->n && !e->flow; i++) TRY(jj_exec(e, n->kid[i]));
     return NX_OK;
 }

@@ -178,19 +178,22 @@ FILTER(truncate)
     jj_out              o = {.j = j};
     const jj_str       *s = NULL, *end = &dots;
     int64_t             length, leeway = 5;
+    size_t              n = 0;
 
     UNUSED;
-    TRY(want_str(j, in, &s));
     TRY(want_int(j, &arg[0], 255, &length));
     if (arg[2].type != JJ_MISSING) TRY(want_str(j, &arg[2], &end));
     if (!absent(&arg[3])) TRY(want_int(j, &arg[3], 5, &leeway));
     if (length < end->n_chars || leeway < 0) {
         return jj_type_error(j, "expected a length of at least %u", (unsigned)end->n_chars);
     }
-    if (s->n_chars <= length + leeway) {
+    if (!jj_length(in, &n))
+        return jj_type_error(j, "object of type '%s' has no len()", jj_type_name(in));
+    if ((int64_t)n <= length + leeway) {
         *out = *in;
         return NX_OK;
     }
+    TRY(want_str(j, in, &s));
     size_t to = jj_str_at(s, (size_t)(length - end->n_chars));
     if (!jj_truth(&arg[1])) {
         size_t space = jj_str_rfind(s, to, NX_STR(" "));

@@ -72,6 +72,52 @@ const jj_method_def jj_tuple_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* ---- Ranges ---- */
+
+static bool in_range(const jj_range *r, const jj_val *v, int64_t *at)
+{
+    int64_t i = 0;
+
+    if (v->type == JJ_FLOAT) {
+        if (floor(v->f) != v->f || fabs(v->f) > 9e15) return false;
+        i = (int64_t)v->f;
+    } else if (!jj_as_int(v, &i)) {
+        return false;
+    }
+    for (size_t k = 0; k < r->n; k++) {
+        *at = (int64_t)k;
+        if (r->start + *at * r->step == i) return true;
+    }
+    return false;
+}
+
+METHOD(range_count)
+{
+    int64_t at;
+
+    UNUSED;
+    TRY(jj_steps(j, self->range->n / 8));
+    *out = jj_int(in_range(self->range, &arg[0], &at));
+    return NX_OK;
+}
+
+METHOD(range_index)
+{
+    int64_t at = 0;
+
+    UNUSED;
+    TRY(jj_steps(j, self->range->n / 8));
+    if (!in_range(self->range, &arg[0], &at)) return jj_type_error(j, "the value is not in range");
+    *out = jj_int(at);
+    return NX_OK;
+}
+
+const jj_method_def jj_range_methods[] = {
+    {"count", "value", 1, range_count},
+    {"index", "value", 1, range_index},
+    {NULL, NULL, 0, NULL},
+};
+
 /* ---- Dicts ---- */
 
 METHOD(dict_get)

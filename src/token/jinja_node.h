@@ -86,7 +86,9 @@ struct jj_node {
         int          *ops;  /* [n] of COMPARE */
         jj_signature *macro;
     };
-    jj_args *filter_args; /* of FILTER and TEST */
+    jj_args  *filter_args; /* of FILTER and TEST */
+    uint32_t *hidden;      /* [n_hidden] of BODY: names without a value before it sets them */
+    uint32_t  n_hidden;
 };
 
 enum { /* ops of COMPARE beside the lexer's, and '<', '>' */
@@ -114,9 +116,11 @@ typedef struct jj_parser {
     uint32_t   *slots; /* [n_slots] name + 1, by hash */
     size_t      n_slots;
     const char *open_tag; /* the innermost block, for messages */
+    uint32_t    n_loop;   /* the name "loop" */
 } jj_parser;
 
 nx_status jj_parse(jj_parser *p, jj_node **out);
+nx_status jj_find_hidden(jj_parser *p, jj_node *root); /* jinja_scope.c; after jj_check */
 nx_status jj_check(jj_parser *p,
                    jj_node   *root); /* what is wrong wherever it runs (jinja_check.c) */
 

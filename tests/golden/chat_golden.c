@@ -100,8 +100,7 @@ static void check_case(const nx_json *one, const char *style, bool folded)
     nx_jinja_free(t);
     if (style) {
         if (eos.len == 0) vars[3].text = eos = NX_STR("</s>"); /* where a template spells it out */
-        nx_chat_request ask = {
-            .messages = messages, .vars = vars + 2, .n_vars = 2, .answer = true};
+        nx_chat_request ask = {.messages = messages, .vars = vars + 2, .n_vars = 2, .answer = true};
         if (nx_chat_open(&c, NULL, NULL, style, &err)) fail_msg("%s", err.text);
         if (nx_chat_render(c, &r, &ask, &err)) fail_msg("%s", err.text);
         check(one, &r, bos, eos);

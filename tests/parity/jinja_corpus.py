@@ -9,7 +9,8 @@ VARIABLES = {
     "text": "one two  three\nfour\n\n five ", "quote": "it's \"q\" \\ \n\t\x01 é\u00a0\u2028 😀",
 }
 # What we refuse and Python doesn't, by our words: its integers have no end, nor its patience.
-LIMITS = ["more than 64 bits", "isn't supported", "has no text", "beyond", "more than", "too many steps"]
+LIMITS = ["more than 64 bits", "isn't supported", "has no text", "beyond", "more than", "too many steps",
+          "sliced so"]    # of constants alone: their optimiser looks slices up otherwise
 
 EXPRESSIONS = r"""
 1 + 2 * 3 - 4 / 2
@@ -712,6 +713,12 @@ TEMPLATES = [
     "{% for m in users %}{% set role = m.name %}{% set x = role + '!' %}{{ x }}{% endfor %}{{ role }}", "{% set x = [] %}{% for i in l %}{% set x = x + [i] %}{% endfor %}{{ x }}",
     "{% set ns = namespace(x=[]) %}{% for i in l %}{% set ns.x = ns.x + [i * 2] %}{% endfor %}{{ ns.x|join(',') }}", "{% set ns = namespace(a=1) %}{% for k, v in ns.items() %}{% endfor %}",
     "{% set a = 1 %}{% set b = a %}{% set a = 2 %}{{ a }}{{ b }}", "{{ '\\n' }}x{{ '\\t' }}", "{{ 'a\nb' }}", "{{ \"a\r\nb\" }}", "{% if true %}x{% endif %}\n\n\ny", "{{ 1 if 1 }}{{ 1 if 0 }}",
+    "{% for i in l %}{{ s }}{% endfor %}{% set s = 1 %}{{ s }}", "{{ s }}{% for i in l %}{{ s }}{% endfor %}{% set s = 1 %}",
+    "{% for i in l %}{{ s }}{% endfor %}{% if t %}{% set s = 1 %}{% endif %}{{ s }}", "{% macro m() %}{{ s }}{% endmacro %}{{ m() }}{% set s = 1 %}{{ m() }}",
+    "{% for i in l %}{% for k in l %}{{ s }}{% endfor %}{% set s = 2 %}{{ s }}{% endfor %}{{ s }}", "{% set x %}{{ s }}{% endset %}{{ x }}{% set s = 3 %}",
+    "{% filter upper %}{{ s }}{% endfilter %}{% set s = 3 %}", "{% with a = s %}{{ s }}{% endwith %}{% set s = 3 %}", "{% generation %}{{ s }}{% endgeneration %}{% set s = 3 %}",
+    "{% for i in l %}{% if loop.first %}{{ s }}{% for z in l %}{{ s }}{% endfor %}{% set s = 2 %}{% endif %}{{ s }}{% endfor %}",
+    "{% for i in l %}{{ s }}{% else %}{% set s = 1 %}{% endfor %}{{ s }}", "{% if t %}{% for i in l %}{{ s }}{% endfor %}{% set s = 1 %}{% endif %}{{ s }}",
     "{% for i in range(3) %}{% if i is even %}e{% else %}o{% endif %}{% endfor %}", "{% for i in range(3) -%}\n {{ i }}\n{%- endfor %}", "{% for i in range(2) %}\n{{ i }}\n{% endfor %}\nz",
     "{% trans %}x{% endtrans %}", "{% debug %}", "{% if not 0 %}a{% endif %}{% if not not 1 %}b{% endif %}", "{% elif %}", "{% else %}", "{% for x in l %}{% elif %}{% endfor %}", "{% for x %}{% endfor %}", "{% for in l %}{% endfor %}", "{% for x in %}{% endfor %}", "{% for 1 in l %}{% endfor %}", "{% for x.y in l %}{% endfor %}",
     "{% set ns = namespace(i=0) %}{% for x in l %}{% for y in l %}{% set ns.i = ns.i + 1 %}{% endfor %}{% endfor %}{{ ns.i }}", "{{ dict(a=1).items()|list }}", "{{ dict.fromkeys([1, 2], 'x') }}", "{{ {}.fromkeys([1]) }}",

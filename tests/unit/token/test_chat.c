@@ -397,9 +397,9 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(beginnings_stay), cmocka_unit_test(messages_inject_nothing),
-        cmocka_unit_test(written_out),     cmocka_unit_test(choosing),
-        cmocka_unit_test(begins_with_bos), cmocka_unit_test(system_texts_are_folded),
+        cmocka_unit_test(beginnings_stay),     cmocka_unit_test(messages_inject_nothing),
+        cmocka_unit_test(written_out),         cmocka_unit_test(choosing),
+        cmocka_unit_test(begins_with_bos),     cmocka_unit_test(system_texts_are_folded),
         cmocka_unit_test(marks_made_of_roles), cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
