@@ -6,16 +6,17 @@
 import readline from "node:readline";
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 
+const said = [];    // what llama.cpp complains of, since the last answer
 const llama = await getLlama({
-    gpu: false, build: "never", progressLogs: false, maxThreads: 2,
-    logLevel: LlamaLogLevel.error, logger: (level, text) => process.stderr.write(text + "\n"),
+    gpu: false, build: "never", progressLogs: false, maxThreads: 1,
+    logLevel: LlamaLogLevel.error, logger: (level, text) => said.push(text.trim()),
 });
 
 async function greedy({ model: modelPath, ids, n }) {
     const model = await llama.loadModel({ modelPath });
     try {
         const context = await model.createContext({
-            contextSize: 256, batchSize: 256, threads: 2, flashAttention: false,
+            contextSize: 256, batchSize: 256, threads: 1, flashAttention: false,
             experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32",
         });
         const out = [];
@@ -35,8 +36,9 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
     try {
         answer = await greedy(JSON.parse(line));
     } catch (e) {
-        answer = { error: String(e.message ?? e) };
+        answer = { error: [e.message ?? e, ...said].join("; ") };
     }
+    said.length = 0;
     process.stdout.write(JSON.stringify(answer) + "\n");
 }
 process.exit(0);
