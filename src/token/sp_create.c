@@ -46,20 +46,12 @@ static int32_t find_text(const nx_spmodel *m, nx_str text)
 
 static nx_status check(const nx_spmodel *m, const nx_sp_options *o, int32_t *unk, nx_error *err)
 {
-    int64_t n_bytes = 0;
-
     *unk = -1;
     for (int64_t i = 0; i < m->n; i++) {
-        n_bytes += m->types[i] == NX_TOKEN_BYTE;
         if (m->types[i] == NX_TOKEN_UNKNOWN && *unk < 0) *unk = (int32_t)i;
     }
     if (*unk < 0) {
         return nx_fail(err, NX_EFORMAT, "%s: tokenizer: no piece of type unknown", name_of(o));
-    }
-    if (m->byte_fallback && n_bytes < 256) {
-        return nx_fail(err, NX_EFORMAT,
-                       "%s: tokenizer: %lld byte pieces, expected 256 for byte fallback",
-                       name_of(o), (long long)n_bytes);
     }
     if (m->denormaliser.len) {
         return nx_fail(err, NX_EUNSUPPORTED, "%s: tokenizer: a denormaliser: we don't have that",
@@ -181,6 +173,12 @@ nx_status nx_sp_create(nx_vocab **out, nx_spmodel *m, const nx_sp_options *o, nx
     sp->first_prefix_only = o->first_prefix_only;
     (void)((st = check(&sp->model, o, &unk, err)) || (st = fill(sp, err)) ||
            (st = make_vocab(out, sp, o, unk, err)));
+    if (!st && sp->model.byte_fallback && (*out)->misses_bytes) {
+        nx_vocab_close(*out);
+        *out = NULL;
+        st = nx_fail(err, NX_EFORMAT, "%s: tokenizer: byte fallback, but some byte has no piece",
+                     name_of(o));
+    }
     free_lists(&sp->model);
     *m = (nx_spmodel){0};
     if (st) {

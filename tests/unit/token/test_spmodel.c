@@ -149,7 +149,7 @@ static void bad_models(void **state)
     refuses(&m, NX_EFORMAT, "unknown");
     start(&m, true);
     field(&m, "\x12\x03\x98\x02\x01", 5); /* byte fallback without byte pieces */
-    refuses(&m, NX_EFORMAT, "byte pieces");
+    refuses(&m, NX_EFORMAT, "byte fallback");
     start(&m, true);
     field(&m, "\x1A\x04\x12\x02xx", 6); /* a character map of two bytes */
     refuses(&m, NX_EFORMAT, "character map");
@@ -179,7 +179,7 @@ static void sweep(nx_status (*make)(nx_vocab **, nx_error *))
 
 static nx_status make_bpe(nx_vocab **v, nx_error *err)
 {
-    model m;
+    static model m;
 
     start(&m, true);
     return open_model(v, &m, &plain, err);
@@ -187,7 +187,7 @@ static nx_status make_bpe(nx_vocab **v, nx_error *err)
 
 static nx_status make_unigram(nx_vocab **v, nx_error *err)
 {
-    model m;
+    static model m;
 
     start(&m, false);
     return open_model(v, &m, &plain, err);
