@@ -69,6 +69,7 @@ int nx_cmd_info(int argc, char **argv);
 int nx_cmd_bench(int argc, char **argv);
 int nx_cmd_perplexity(int argc, char **argv);
 int nx_cmd_quantize(int argc, char **argv);
+int nx_cmd_compare(int argc, char **argv);
 int nx_cmd_pull(int argc, char **argv);
 int nx_cmd_list(int argc, char **argv);
 int nx_cmd_rm(int argc, char **argv);

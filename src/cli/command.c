@@ -18,6 +18,7 @@ static const nx_command table[] = {
     {"bench", "time a model, or random weights of a real shape", nx_cmd_bench},
     {"quantize", "write a model in fewer bits", nx_cmd_quantize},
     {"perplexity", "measure how much a text surprises a model", nx_cmd_perplexity},
+    {"compare", "measure what a smaller checkpoint costs", nx_cmd_compare},
     {"pull", "fetch a model from the Hugging Face Hub", nx_cmd_pull},
     {"list", "list the models on this machine", nx_cmd_list},
     {"rm", "remove a fetched model", nx_cmd_rm},

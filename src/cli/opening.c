@@ -1,6 +1,8 @@
 /* opening.c - from the options to an open model. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -59,6 +61,8 @@ nx_status nx_model_path(const char **path, char *out, size_t cap, const char *gi
     static const char *const places[] = {"../../models/", "../share/nexus/models/"};
     char                     folder[3072];
 
+    if (!given) given = getenv("MODEL_NAME"); /* as the Python platform before us called it */
+    if (given && !*given) given = NULL;
     *path = given;
     if (given) return by_name(path, out, cap, err);
     if (!program_folder(folder, sizeof folder))
@@ -141,6 +145,22 @@ nx_status nx_parse_recipe(nx_recipe *out, const nx_model_opts *m, nx_error *err)
     return st ? nx_fail_prefix(err, st, "--quantize") : st;
 }
 
+/* LOAD_IN_4BIT, the other name from before: weights that are still floats become nf4. */
+static bool wants_4bit(const nx_checkpoint *cp)
+{
+    const char *v = getenv("LOAD_IN_4BIT");
+    bool        any = false;
+
+    if (!v || (strcasecmp(v, "true") && strcasecmp(v, "yes") && strcmp(v, "1"))) return false;
+    for (int64_t i = 0; i < nx_checkpoint_n_tensors(cp); i++) {
+        const nx_tensor *t = nx_checkpoint_tensor_at(cp, i);
+        if (t->n_dims < 2) continue;
+        if (nx_dtype_get(t->dtype)->block_len > 1 || nx_dtype_scales_apart(t->dtype)) return false;
+        any = true;
+    }
+    return any;
+}
+
 nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
 {
     nx_backend    *be = NULL;
@@ -150,6 +170,7 @@ nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
 
     *out = NULL;
     if (!st) st = nx_open_checkpoint(&cp, m->model, err);
+    if (!st && !m->quantize && wants_4bit(cp)) recipe = NX_RECIPE_NF4;
     if (!st) st = nx_backends_create(&be, m->threads, m->exact, err);
     if (!st && nx_checkpoint_n_tensors(cp) > 0) st = check_memory(cp, be, recipe, m, err);
     if (!st) st = quantise(cp, recipe, m->threads, err);

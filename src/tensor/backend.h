@@ -30,6 +30,19 @@
  *                      acc = fmaf(d_w * d_x, (float)isum, acc); then, for q2_k q4_k q5_k:
  *                      msum = sum min_j * sums_j, exact; acc = fmaf(-(dmin_w * d_x), (float)msum,
  *                      acc).
+ *     nf4 fp4          lanes16(K, w_i * x_i), w_i = level(code_i) * scale, rounded to f32.
+ *     int8             LLM.int8 (Dettmers et al. 2022, arXiv 2208.07339), as bitsandbytes computes it.
+ *                      Outlier columns: those in which any of the T rows, rounded to f16, has a
+ *                      magnitude of `threshold` or more. Each row, rounded to f16: amax = max |x_i|
+ *                      but for outliers; q_i = round to nearest even of x_i * (127 / amax), 0 in
+ *                      outlier columns (amax 0: all q are 0; not finite: the row is NaN).
+ *                      y = ((float)(sum w_i * q_i, exact) * (amax * scale)) * 6.200124e-05, which is
+ *                      bitsandbytes' 1 / 16129: rounding anew in every layer makes a hundredth of a
+ *                      hundred-thousandth here, so its own number is taken. Then for each outlier
+ *                      column i, ascending: y = fmaf(x_i, (w_i * scale) * (1 / 127), y), with x_i as it
+ *                      is. Rows longer than 131072 are multiplied as f32 are. Here alone a row's
+ *                      result depends on the rows beside it.
+ *     An exact backend multiplies every type as f32: lanes16(K, w_i * x_i), w_i decoded.
  *   exp, tanh, erf     nx_expf, nx_tanhf, nx_erff, nx_sigmoidf of num/expf.h and num/curves.h, in
  *                      scalar and vector form of the same steps.
  *

@@ -27,10 +27,11 @@
 #define NX_PANEL_SCRATCH ((size_t)48 * 1024)
 
 /* int8: what one step of a code is worth, and of a product of two; the longest row whose sum fits. */
-#define NX_INT8_STEP         (1.0f / 127.0f)
-#define NX_INT8_PRODUCT_STEP (1.0f / 16129.0f)
-#define NX_INT8_COLS_MAX     ((int64_t)1 << 17)
-#define NX_F16_MAX           65504.0f
+#define NX_INT8_STEP (1.0f / 127.0f)
+#define NX_INT8_PRODUCT_STEP                                                                       \
+    6.200124e-05f /* meant as 1 / 16129, and used by bitsandbytes as it is */
+#define NX_INT8_COLS_MAX ((int64_t)1 << 17)
+#define NX_F16_MAX       65504.0f
 
 /* Query heads that one call of attend takes. */
 #define NX_ATTEND_HEADS 4
