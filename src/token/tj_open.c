@@ -168,7 +168,8 @@ static int32_t new_id(const opening *o)
     return o->id_max >= n || (n == 0 && o->id_max >= 0) ? o->id_max + 1 : n;
 }
 
-/* t with its content borrowed. An equal content replaces the flags that were given before. */
+/* t with its content borrowed. An equal content replaces the flags that were given before, but what
+ * has been special stays so, and is looked for as it was. */
 static nx_status add_token(opening *o, nx_tj_added t, nx_error *err)
 {
     nx_tj    *tj = o->tj;
@@ -183,6 +184,7 @@ static nx_status add_token(opening *o, nx_tj_added t, nx_error *err)
     if (i >= 0) {
         t.content = tj->added[i].content;
         t.id = tj->added[i].id;
+        if (tj->added[i].special) t.normalized = tj->added[i].normalized;
         t.special |= tj->added[i].special;
         tj->added[i] = t;
         return NX_OK;
@@ -258,12 +260,70 @@ static nx_status read_more_added(opening *o, const nx_json *v, bool by_key, nx_e
         const nx_json_member *m = list[i].member;
         nx_str                content = m->key;
         if (by_key && !nx_json_get_string(&m->value, "content", &content)) continue;
-        if (nx_index_find(&o->by_content, content.p, content.len) >= 0) continue;
+        if (!by_key && nx_index_find(&o->by_content, content.p, content.len) >= 0) continue;
         st = by_key ? read_added(o, &m->value, true, err)
                     : add_token(o, (nx_tj_added){.content = content, .normalized = true}, err);
     }
     nx_free(list);
     return st;
+}
+
+/* "text", or {"content": "text"}. */
+static bool token_text(const nx_json *t, nx_str *out)
+{
+    if (t && t->type == NX_JSON_STRING) {
+        *out = t->text;
+        return true;
+    }
+    return nx_json_get_string(t, "content", out);
+}
+
+/* A token that a configuration names is special, and added where it isn't yet. */
+static nx_status add_named(opening *o, const nx_json *t, nx_error *err)
+{
+    nx_str content;
+
+    if (!token_text(t, &content)) return NX_OK;
+    int32_t i = nx_index_find(&o->by_content, content.p, content.len);
+    if (i >= 0) {
+        o->tj->added[i].special = true;
+        return NX_OK;
+    }
+    return add_token(o, (nx_tj_added){.content = content, .special = true}, err);
+}
+
+static const char *const named_keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                         "pad_token", "cls_token", "mask_token"};
+static const char *const named_lists[] = {"additional_special_tokens", "extra_special_tokens"};
+
+#define N_NAMED_KEYS  (sizeof named_keys / sizeof *named_keys)
+#define N_NAMED_LISTS (sizeof named_lists / sizeof *named_lists)
+
+static nx_status read_named(opening *o, const nx_json *v, nx_error *err)
+{
+    nx_status st = NX_OK;
+
+    for (size_t i = 0; !st && i < N_NAMED_KEYS; i++) {
+        st = add_named(o, nx_json_get(v, named_keys[i]), err);
+    }
+    for (size_t i = 0; !st && i < N_NAMED_LISTS; i++) {
+        const nx_json *list = nx_json_get(v, named_lists[i]);
+        for (size_t k = 0; !st && list && list->type == NX_JSON_ARRAY && k < list->array.n; k++) {
+            st = add_named(o, &list->array.items[k], err);
+        }
+    }
+    return st;
+}
+
+static size_t n_named(const nx_json *v)
+{
+    size_t n = v ? N_NAMED_KEYS : 0;
+
+    for (size_t i = 0; i < N_NAMED_LISTS; i++) {
+        const nx_json *list = nx_json_get(v, named_lists[i]);
+        if (list && list->type == NX_JSON_ARRAY) n += list->array.n;
+    }
+    return n;
 }
 
 static size_t n_members(const nx_json *v)
@@ -277,9 +337,10 @@ static nx_status read_all_added(opening *o, nx_error *err)
     const nx_json *decoder = nx_json_get(o->config.root, "added_tokens_decoder");
     const nx_json *extra = o->extra.root;
     size_t         in_list = list && list->type == NX_JSON_ARRAY ? list->array.n : 0;
-    size_t         n = in_list + n_members(decoder) + n_members(extra);
-    nx_tj         *tj = o->tj;
-    nx_status      st;
+    size_t         n = in_list + n_members(decoder) + n_members(extra) + n_named(o->config.root) +
+               n_named(o->map.root);
+    nx_tj    *tj = o->tj;
+    nx_status st;
 
     if (n > ADDED_MAX) return nx_fail(err, NX_ELIMIT, "%zu added tokens, at most %d", n, ADDED_MAX);
     tj->added = nx_arena_alloc(&tj->arena, n, sizeof *tj->added);
@@ -291,6 +352,8 @@ static nx_status read_all_added(opening *o, nx_error *err)
     }
     if (!st) st = read_more_added(o, decoder, true, err);
     if (!st) st = read_more_added(o, extra, false, err);
+    if (!st) st = read_named(o, o->config.root, err);
+    if (!st) st = read_named(o, o->map.root, err);
     return st;
 }
 
@@ -402,20 +465,14 @@ static nx_status fill_tables(opening *o, nx_error *err)
 
 /* ---- Special ids ------------------------------------------------------------------------------ */
 
-/* "text", or {"content": "text"}. */
-static bool token_text(const nx_json *v, const char *key, nx_str *out)
-{
-    const nx_json *t = nx_json_get(v, key);
-
-    if (nx_json_get_string(v, key, out)) return true;
-    return nx_json_get_string(t, "content", out);
-}
-
 static int32_t special_id(const opening *o, const char *key)
 {
     nx_str text;
 
-    if (!token_text(o->config.root, key, &text) && !token_text(o->map.root, key, &text)) return -1;
+    if (!token_text(nx_json_get(o->config.root, key), &text) &&
+        !token_text(nx_json_get(o->map.root, key), &text)) {
+        return -1;
+    }
     return nx_vocab_find(o->v, text);
 }
 
@@ -471,7 +528,8 @@ static void find_special(opening *o)
     nx_vocab_mark_ends(o->v);
 }
 
-/* Without a post-processor tokenizer_config.json's add_bos_token and add_eos_token decide. */
+/* Where there is no post-processor, tokenizer_config.json's add_bos_token and add_eos_token decide;
+ * beside one, transformers doesn't read them either. */
 static nx_status add_around(opening *o, nx_error *err)
 {
     nx_vocab_special *s = &o->v->special;

@@ -1,6 +1,8 @@
 /* token_strings - what a tokenizer.json makes of many texts, for tests/parity/test_tokenizer_json.py.
  *
  *   token_strings TOKENIZER.JSON < texts      one JSON string a line
+ *   token_strings VOCABULARY.GGUF < texts     the same, and of a Hugging Face folder
+ *   token_strings TOKENIZER.JSON OUT.GGUF     write the vocabulary as GGUF's keys
  *
  * Prints for each text one line of JSON: [ids with special tokens around, ids without, the text that
  * the first decode to without special tokens, and with them]; null where the tokenizer refuses. A
@@ -13,6 +15,7 @@
 #include "base/json.h"
 #include "base/jsonread.h"
 #include "os/file.h"
+#include "token/export.h"
 #include "token/tj.h"
 
 static void die(const char *what, const nx_error *err)
@@ -75,20 +78,13 @@ static void answer(const nx_vocab *v, nx_str text)
     nx_buf_free(&out);
 }
 
-int main(int argc, char **argv)
+static void read_lines(const nx_vocab *v)
 {
-    nx_file_map file;
-    nx_vocab   *v;
-    nx_error    err;
-    char       *line = NULL;
-    size_t      cap = 0;
-    ssize_t     n;
+    nx_error err;
+    char    *line = NULL;
+    size_t   cap = 0;
+    ssize_t  n;
 
-    if (argc != 2) return 2;
-    if (nx_file_map_open(&file, argv[1], &err)) die("open", &err);
-    if (nx_tj_create(&v, NULL, (nx_str){(const char *)file.data, file.bytes}, &err)) {
-        die("create", &err);
-    }
     while ((n = getline(&line, &cap, stdin)) > 0) {
         nx_json_doc doc;
         if (nx_json_parse(&doc, "stdin", line, (size_t)n, 0, &err)) die("line", &err);
@@ -96,7 +92,43 @@ int main(int argc, char **argv)
         nx_json_doc_free(&doc);
     }
     free(line);
+}
+
+static void write_gguf(const nx_vocab *v, const char *path)
+{
+    nx_gguf_writer *w;
+    nx_error        err;
+
+    if (nx_gguf_writer_open(&w, path, &err)) die("writer", &err);
+    nx_gguf_put_string(w, "general.architecture", NX_STR("llama"));
+    if (nx_vocab_export(v, w, nx_vocab_size(v) + 3, &err)) die("export", &err);
+    if (nx_gguf_begin(w, &err) || nx_gguf_commit(w, &err)) die("write", &err);
+    nx_gguf_writer_destroy(w);
+}
+
+int main(int argc, char **argv)
+{
+    nx_file_map    file = {0};
+    nx_checkpoint *cp = NULL;
+    nx_vocab      *v;
+    nx_error       err;
+
+    if (argc < 2 || argc > 3) return 2;
+    const char *dot = strrchr(argv[1], '.');
+    if (dot && strcmp(dot, ".json") == 0) {
+        if (nx_file_map_open(&file, argv[1], &err)) die("open", &err);
+        nx_str json = {(const char *)file.data, file.bytes};
+        if (nx_tj_create(&v, NULL, json, &err)) die("create", &err);
+    } else {
+        if (nx_checkpoint_open(&cp, argv[1], &err)) die("open", &err);
+        if (nx_vocab_open(&v, cp, &err)) die("create", &err);
+    }
+    if (argc == 3)
+        write_gguf(v, argv[2]);
+    else
+        read_lines(v);
     nx_vocab_close(v);
+    nx_checkpoint_close(cp);
     nx_file_map_close(&file);
     return 0;
 }
