@@ -198,8 +198,10 @@ typedef struct nx_model_opts {
     }
 
 #define NX_OPT_MODEL(m)                                                                            \
-    NX_OPT("model", 'm', NX_OPT_TEXT, &(m).model, "FILE",                                          \
-           "a GGUF file; default: the model that ships with nexus", .env = true)
+    NX_OPT("model", 'm', NX_OPT_TEXT, &(m).model, "MODEL",                                         \
+           "a GGUF file, a Hugging Face folder, or the name of a fetched model; default: the "     \
+           "model that ships with nexus",                                                          \
+           .env = true)
 #define NX_OPT_THREADS(m)                                                                          \
     NX_OPT("threads", 't', NX_OPT_INT, &(m).threads, "N",                                          \
            "worker threads; default: all processors", .max = NX_POOL_THREADS_MAX, .env = true)

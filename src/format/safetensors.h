@@ -30,8 +30,17 @@
     X(F16, 16)                                                                                     \
     X(BF16, 16)                                                                                    \
     X(U32, 32)                                                                                     \
-    X(I32, 32) X(F32, 32) X(U64, 64) X(I64, 64) X(F64, 64) X(C64, 64) X(F4, 4) X(F6_E2M3, 6)       \
-        X(F6_E3M2, 6) X(F8_E4M3FNUZ, 8) X(F8_E5M2FNUZ, 8)
+    X(I32, 32)                                                                                     \
+    X(F32, 32)                                                                                     \
+    X(U64, 64)                                                                                     \
+    X(I64, 64)                                                                                     \
+    X(F64, 64)                                                                                     \
+    X(C64, 64)                                                                                     \
+    X(F4, 4)                                                                                       \
+    X(F6_E2M3, 6)                                                                                  \
+    X(F6_E3M2, 6)                                                                                  \
+    X(F8_E4M3FNUZ, 8)                                                                              \
+    X(F8_E5M2FNUZ, 8)
 
 typedef enum nx_st_dtype {
 #define X(NAME, bits) NX_ST_##NAME,

@@ -121,6 +121,14 @@ class NotAModel(Case):
     def test_directory(self):
         self.each(self.tmp, 1, self.tmp, "no model in this folder")
 
+    def test_pickle(self):
+        self.each(self.file("pytorch_model.bin", b"PK\3\4" + b"\0" * 99), 1, "pytorch_model.bin",
+                  "pickle", "safe_serialization")
+
+    def test_folder_of_an_unknown_kind(self):
+        self.file("config.json", b'{"model_type": "bert"}')
+        self.each(self.tmp, 1, "config.json: model_type", '"bert"', "llama, mistral, mixtral")
+
     def test_text(self):
         self.each(self.file("a.txt", b"Once upon a time there was no model.\n" * 40), 1, "a.txt",
                   "GGUF")
