@@ -233,7 +233,7 @@ static nx_status open_chat(chat *c, nx_error *err)
         return nx_fail(err, NX_EUNSUPPORTED, "%s: has no vocabulary, so it can't read or say text",
                        nx_checkpoint_path(c->llm->cp));
     st = nx_chat_open(&c->template, c->llm->cp, c->llm->vocab, c->o->template_name, err);
-    if (!st) st = nx_sampling_open(&c->sampler, &c->o->s, c->llm->n_tokens, err);
+    if (!st) st = nx_sampling_open(&c->sampler, &c->o->s, c->llm->model->hp.n_vocab, err);
     if (!st) st = nx_open_timeline(&c->tl, c->llm, &c->o->m, err);
     if (!st) st = nx_lineedit_open(&c->lines, !c->o->no_history, err);
     c->talk = (nx_talk){.tl = c->tl, .chat = c->template};

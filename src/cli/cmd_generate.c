@@ -206,10 +206,10 @@ static int run(generate_opts *o, int64_t start_ns)
     if (!st) {
         const int32_t n_vocab = llm->model->hp.n_vocab;
 
-        if (r.n_top > llm->n_tokens) r.n_top = llm->n_tokens;
+        if (r.n_top > n_vocab) r.n_top = n_vocab;
         if (r.n_top < 0) r.n_top = 0;
         st = nx_prompt_ids(&prompt, &o->prompt, llm->vocab, n_vocab, &err);
-        if (!st) st = nx_sampling_open(&sampler, &o->s, llm->n_tokens, &err);
+        if (!st) st = nx_sampling_open(&sampler, &o->s, n_vocab, &err);
     }
     if (!st && !llm->vocab && !o->json)
         nx_log_warn("the model has no vocabulary, so there is no text; --json shows the ids");

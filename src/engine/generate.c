@@ -34,7 +34,7 @@ static nx_status say(run *r, int32_t id, bool *stopped, nx_error *err)
     size_t          n_ready;
 
     *stopped = false;
-    if (!vocab) return NX_OK;
+    if (!vocab || id >= nx_vocab_size(vocab)) return NX_OK; /* a row without a token */
     nx_status st = nx_decoder_push(&r->decoder, vocab, id, &r->stops.held, err);
     if (st) return st;
     *stopped = nx_stops_scan(&r->stops, &n_ready);
@@ -70,8 +70,9 @@ static bool ends_answer(const run *r, int32_t id)
 
 static void report(const run *r, int32_t id)
 {
-    nx_step step = {
-        .id = id, .logits = nx_timeline_logits(r->tl), .n_vocab = nx_timeline_llm(r->tl)->n_tokens};
+    nx_step step = {.id = id,
+                    .logits = nx_timeline_logits(r->tl),
+                    .n_vocab = nx_timeline_llm(r->tl)->model->hp.n_vocab};
 
     if (r->g->on_step) r->g->on_step(r->g->ctx, &step);
 }

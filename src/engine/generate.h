@@ -11,8 +11,8 @@
 
 typedef struct nx_step {
     int32_t      id;
-    const float *logits;  /* [n_vocab] that chose id, before any sampling change; borrowed */
-    int32_t      n_vocab; /* those that could be chosen */
+    const float *logits; /* [n_vocab] that chose id, before any sampling change; borrowed */
+    int32_t      n_vocab;
 } nx_step;
 
 typedef struct nx_generation {

@@ -6,14 +6,13 @@
 /* Some tokenizers know a few tokens that their model has no row for (Gemma 3's image token). */
 #define N_ROWLESS_MAX 1024
 
-/* Embeddings are often padded to a round number of rows: no token stands for those, and none of
- * them may be chosen. */
-static nx_status count_tokens(nx_llm *llm, nx_error *err)
+/* Embeddings are often padded to a round number of rows that no token stands for. A trained model
+ * never prefers them; should one be chosen all the same, as the original would, it says nothing. */
+static nx_status check_vocab_size(const nx_llm *llm, nx_error *err)
 {
     int32_t rows = llm->model->hp.n_vocab;
     int32_t n = llm->vocab ? nx_vocab_size(llm->vocab) : rows;
 
-    llm->n_tokens = n < rows ? n : rows;
     if (n <= rows || (nx_checkpoint_version(llm->cp) == 0 && n - rows <= N_ROWLESS_MAX))
         return NX_OK;
     return nx_tensor_fail(llm->cp, "token_embd.weight", NX_EFORMAT, err,
@@ -27,7 +26,7 @@ static nx_status open_parts(nx_llm *llm, nx_error *err)
     nx_status st = nx_model_open(&llm->model, llm->cp, err);
 
     if (!st && nx_vocab_present(llm->cp)) st = nx_vocab_open(&llm->vocab, llm->cp, err);
-    if (!st) st = count_tokens(llm, err);
+    if (!st) st = check_vocab_size(llm, err);
     return st;
 }
 

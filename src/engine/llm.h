@@ -14,7 +14,6 @@ typedef struct nx_llm {
     nx_vocab      *vocab;
     nx_model      *model;
     nx_backend    *be;
-    int32_t        n_tokens; /* ids below it may be sampled: those with a token and with a row */
 } nx_llm;
 
 /* Open the model at path. Takes be in any case: it is destroyed with the llm, or on error. The

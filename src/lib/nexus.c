@@ -245,7 +245,7 @@ static nx_status open_sampler(nx_sampler **out, const nx_session *s, const nx_ge
         .seed = seed,
     };
 
-    return nx_sampler_create(out, &so, s->engine->llm->n_tokens, err);
+    return nx_sampler_create(out, &so, s->engine->llm->model->hp.n_vocab, err);
 }
 
 /* BOS belongs at the beginning of a timeline only. */
