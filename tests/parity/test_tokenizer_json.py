@@ -7,6 +7,7 @@ Python's), a subset of what the judge knows, and those of 15 and 16 that its reg
 
 Usage: test_tokenizer_json.py [NAME...]     only the configurations whose name holds one of these
 NX_TOKENIZER_TEXTS: strings for each configuration (default 150; 5000 is the full count).
+NX_TOKENIZER_SEED: another seed for them, and for the texts that the tokenizers learn from.
 """
 import json
 import os
@@ -20,7 +21,7 @@ import unicodedata
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, processors, trainers)
 
-SEED = 20261123
+SEED = int(os.environ.get("NX_TOKENIZER_SEED", "20261123"))
 N_TEXTS = int(os.environ.get("NX_TOKENIZER_TEXTS", "150"))
 BUILD = pathlib.Path(os.environ.get("NX_BUILD_DIR", "build/release"))
 PROGRAM = BUILD / "tests/parity/token_strings"
@@ -33,6 +34,18 @@ GPT4O = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}
          r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
          r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}"
          r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
+CLIP = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+DEEPSEEK_LLM = [r"[\r\n]", r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-Ֆ]+",
+                r"\s?[!-/:-~！-／：-～‘-‟　-。]+", r"\s+$", "[一-龥ࠀ-一가-퟿]+"]
+DEEPSEEK_V3 = [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
+               r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?"
+               r"[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"]
+KIMI = (r"[\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*"
+        r"[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?"
+        r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*"
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)"
+        r"|\s+")
 # Patterns that no hand-written splitter knows, for the translation to PCRE2.
 ODD = [r"\p{Han}+|[^\S\n]+|\n|\h{2,3}+|\w+|[^\w\s]",
        r"[[:alpha:]&&[^aeiou]]+|[\p{Lu}[0-9]]+|\W|(?m:.)",
@@ -152,6 +165,33 @@ def llama2(texts, normalizer, pre_tokenizer, strip, fuse=True, fallback=True):
     t = Tokenizer.from_str(json.dumps(config))
     t.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
+    return t
+
+
+def splits(texts, patterns, *more, **parts):
+    stages = [pre_tokenizers.Split(Regex(x), "isolated") for x in patterns]
+    stages += [*more, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    return train(models.BPE(), bpe(initial_alphabet=pre_tokenizers.ByteLevel.alphabet()), texts,
+                 pre_tokenizer=pre_tokenizers.Sequence(stages), decoder=decoders.ByteLevel(), **parts)
+
+
+def clip(texts):
+    t = train(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>", fuse_unk=False),
+              bpe(special_tokens=["<unk>"], end_of_word_suffix="</w>",
+                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet()), texts,
+              normalizer=normalizers.Sequence([normalizers.NFC(), normalizers.Replace(
+                  Regex(r"\s+"), " "), normalizers.Lowercase()]),
+              pre_tokenizer=pre_tokenizers.Sequence(
+                  [pre_tokenizers.Split(Regex(CLIP), "removed", invert=True),
+                   pre_tokenizers.ByteLevel(add_prefix_space=False)]),
+              decoder=decoders.ByteLevel())
+    t.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 1), add_prefix_space=False)
+    return t
+
+
+def neox(texts):
+    t = byte_level(texts, normalizer=normalizers.NFC())
+    t.add_tokens([AddedToken(" " * n, normalized=True) for n in (2, 3, 4, 8)])
     return t
 
 
@@ -290,6 +330,15 @@ def configurations(texts):
     yield "unigram-fallback", lambda: unigram(
         texts, n.Sequence([charsmap(), n.Strip(left=False, right=True), n.Replace(Regex(" {2,}"), "▁")]),
         p.Metaspace(prepend_scheme="first"), fallback=True)
+    yield "albert", lambda: unigram(texts, n.Sequence(
+        [n.Replace("``", '"'), n.Replace("''", '"'), n.NFKD(), n.StripAccents(), n.Lowercase(),
+         charsmap()]), p.Metaspace())
+    yield "bloom", lambda: splits(texts, [BLOOM])
+    yield "deepseek-llm", lambda: splits(texts, DEEPSEEK_LLM, p.Digits(individual_digits=True))
+    yield "deepseek-v3", lambda: splits(texts, DEEPSEEK_V3)
+    yield "kimi", lambda: splits(texts, [KIMI])
+    yield "clip", lambda: clip(texts)
+    yield "neox", lambda: neox(texts)
     yield "bert-uncased", lambda: wordpiece(texts, n.BertNormalizer(), p.BertPreTokenizer())
     yield "bert-cased", lambda: wordpiece(
         texts, n.BertNormalizer(lowercase=False, handle_chinese_chars=False),

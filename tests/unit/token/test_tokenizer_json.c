@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "os/clock.h"
 #include "token/tj.h"
 
 static nx_vocab *open_json(const char *json)
@@ -272,6 +273,43 @@ static void a_pattern_without_end_is_stopped(void **state)
     nx_vocab_close(v);
 }
 
+/* A megabyte of one character costs what a megabyte of words costs, whatever the model. */
+static void long_runs_are_linear(void **state)
+{
+    static const char *const runs[] = {"a", " ", "\n", "\xF0\x9F\x91\x8D", "e\xCC\x81", "ab", "<"};
+    static const char *const files[] = {
+        llama,
+        "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true},\"model\":{\"type\":"
+        "\"BPE\",\"vocab\":{\"a\":0,\"aa\":1,\"Ġ\":2,\"ĠĠ\":3,\"Ċ\":4},\"merges\":[\"a a\",\"Ġ "
+        "Ġ\"]}}",
+        "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"Metaspace\"},\"model\":{"
+        "\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"u\",0],[\"a\",-1],[\"aa\",-1.5],[\"▁\","
+        "-2]]}}",
+        "{\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"model\":{\"type\":\"WordPiece\","
+        "\"vocab\":{\"[UNK]\":0,\"a\":1,\"##a\":2},\"max_input_chars_per_word\":2000000}}",
+    };
+    size_t bytes = 1 << 20;
+    char  *text = malloc(bytes);
+
+    (void)state;
+    for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+        nx_vocab *v = open_json(files[f]);
+        for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
+            nx_ids   ids = {0};
+            nx_error err;
+            size_t   one = strlen(runs[r]);
+            for (size_t i = 0; i < bytes; i++) text[i] = runs[r][i % one];
+            int64_t start = nx_clock_ns();
+            if (nx_vocab_encode(v, &ids, text, bytes - bytes % one, 0, &err))
+                fail_msg("%s", err.text);
+            assert_true(nx_clock_ns() - start < (int64_t)30e9);
+            nx_ids_free(&ids);
+        }
+        nx_vocab_close(v);
+    }
+    free(text);
+}
+
 static void numbers_as_the_judge_reads_them(void **state)
 {
     (void)state;
@@ -327,6 +365,7 @@ int main(void)
         cmocka_unit_test(damage_is_refused),
         cmocka_unit_test(patterns),
         cmocka_unit_test(a_pattern_without_end_is_stopped),
+        cmocka_unit_test(long_runs_are_linear),
         cmocka_unit_test(numbers_as_the_judge_reads_them),
         cmocka_unit_test(memory_fails_cleanly),
     };
