@@ -14,7 +14,7 @@ COUNT   ?= 20000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test asan tsan bench torture fuzz format format-check layers tidy install \
+.PHONY: build demo test asan tsan bench torture soak fuzz format format-check layers tidy install \
         clean help
 
 build: ## Build the program and the library (build/release)
@@ -53,6 +53,9 @@ torture: ## Long mutation runs under sanitizers; COUNT=20000 cases
 	@cmake --preset asan
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
 	@NX_TORTURE_COUNT=$(COUNT) $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
+
+soak: build ## An 8-billion-parameter model quantised within 3 GB of memory (minutes, 20 GB of disk)
+	@NX_BIG_LAYERS=32 python3 tests/torture/quantise_big.py $(RELEASE)/nexus
 
 fuzz: ## Fuzz every parser; SECONDS=60 for each
 	@./setup asan

@@ -15,9 +15,10 @@
 
 /* A tensor of the file, and what it is made of. */
 typedef struct item {
-    const char      *name;             /* the source's, or of stacked experts in the arena */
-    const nx_tensor *t;                /* of experts: the first */
-    int64_t          first, n_sources; /* experts: positions in `experts` */
+    const char      *name; /* the source's, or of stacked experts in the arena */
+    const nx_tensor *t;    /* of experts: the first */
+    bool             stacked;
+    int64_t          first, n_sources; /* stacked experts: positions in `experts` */
     nx_dtype         to;
     int64_t          heads; /* rows are put in the order of pairs within so many heads; 0: no */
     float            plus;  /* added to every number */
@@ -26,6 +27,7 @@ typedef struct item {
 typedef struct work {
     const nx_checkpoint           *cp;
     const nx_gguf_convert_options *opt;
+    nx_recipe_model                rules;
     item                          *items; /* [n] */
     int64_t                        n;
     const nx_tensor              **experts; /* [n_experts] */
@@ -134,12 +136,12 @@ static nx_status add_experts(work *w, item *it, int stem)
 static void choose_type(work *w, item *it)
 {
     const nx_tensor *t = it->t;
-    int              n_dims = it->n_sources > 1 ? 3 : t->n_dims;
+    int              n_dims = it->stacked ? 3 : t->n_dims;
     int64_t          ne[3] = {t->ne[0], t->ne[1], it->n_sources};
     bool             plain = n_dims < 2 || strstr(it->name, "position_embd");
 
     it->to = plain ? NX_DTYPE_F32
-                   : nx_recipe_type(w->opt->recipe, &w->opt->rules, it->name, n_dims, ne, t->dtype);
+                   : nx_recipe_type(w->opt->recipe, &w->rules, it->name, n_dims, ne, t->dtype);
 }
 
 static void choose_order(work *w, item *it)
@@ -151,12 +153,35 @@ static void choose_order(work *w, item *it)
     if (w->norm_plus_one && ends_with(it->name, "_norm.weight")) it->plus = 1;
 }
 
+/* llama.cpp finds no head in these when it is tied: they get a copy of the embedding. */
+static bool wants_head(const work *w)
+{
+    nx_str arch = {0};
+
+    nx_meta_string(w->cp, "general.architecture", &arch, false, NULL);
+    return !nx_checkpoint_tensor(w->cp, "output.weight") &&
+           (nx_str_eq(arch, NX_STR("gptneox")) || nx_str_eq(arch, NX_STR("qwen2moe")));
+}
+
+static void add_head(work *w)
+{
+    const nx_tensor *t = nx_checkpoint_tensor(w->cp, "token_embd.weight");
+
+    if (!t || !wants_head(w)) return;
+    item *it = &w->items[w->n++];
+    *it = (item){.name = "output.weight", .t = t, .n_sources = 1};
+    choose_type(w, it);
+    w->total += t->ne[0] * nx_tensor_rows(t);
+}
+
 static nx_status list_items(work *w)
 {
     int64_t   n = nx_checkpoint_n_tensors(w->cp);
     nx_status st = NX_OK;
 
-    w->items = nx_calloc((size_t)n, sizeof *w->items);
+    w->rules = w->opt->rules;
+    if (wants_head(w)) w->rules.has_head = true;
+    w->items = nx_calloc((size_t)n + 1, sizeof *w->items);
     w->experts = nx_calloc((size_t)n, sizeof *w->experts);
     if (!w->items || !w->experts)
         return nx_fail(w->err, NX_ENOMEM, "out of memory for %lld tensors", (long long)n);
@@ -166,12 +191,14 @@ static nx_status list_items(work *w)
         long             expert = expert_of(t->name, &stem);
         if (expert > 0) continue;
         item *it = &w->items[w->n++];
-        *it = (item){.name = t->name, .t = t, .n_sources = expert == 0 ? 0 : 1};
+        *it = (item){
+            .name = t->name, .t = t, .stacked = expert == 0, .n_sources = expert == 0 ? 0 : 1};
         if (expert == 0) st = add_experts(w, it, stem);
         choose_order(w, it);
         choose_type(w, it);
         w->total += t->ne[0] * nx_tensor_rows(t) * it->n_sources;
     }
+    if (!st) add_head(w);
     return st;
 }
 
@@ -236,10 +263,9 @@ static void add_tensors(work *w)
     for (int64_t i = 0; i < w->n; i++) {
         const item *it = &w->items[i];
         int64_t     ne[NX_TENSOR_DIMS_MAX];
-        bool        stacked = it->name != it->t->name;
         memcpy(ne, it->t->ne, sizeof ne);
-        if (stacked) ne[2] = it->n_sources;
-        nx_gguf_add_tensor(w->w, it->name, it->to, stacked ? 3 : it->t->n_dims, ne);
+        if (it->stacked) ne[2] = it->n_sources;
+        nx_gguf_add_tensor(w->w, it->name, it->to, it->stacked ? 3 : it->t->n_dims, ne);
     }
 }
 
@@ -312,9 +338,8 @@ static nx_status write_data(work *w)
 
     for (int64_t i = 0; !st && i < w->n; i++) {
         const item *it = &w->items[i];
-        bool        stacked = it->name != it->t->name;
         for (int64_t e = 0; !st && e < it->n_sources; e++) {
-            const nx_tensor *t = stacked ? w->experts[it->first + e] : it->t;
+            const nx_tensor *t = it->stacked ? w->experts[it->first + e] : it->t;
             st = is_copied(it, t) ? write_copy(w, t) : write_recoded(w, it, t);
         }
     }
