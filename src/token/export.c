@@ -2,9 +2,12 @@
 #include "token/export.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "token/sp.h"
+#include "token/tiktoken.h"
 #include "token/tj.h"
 
 #define KEY "tokenizer.ggml."
@@ -220,17 +223,119 @@ static nx_status put_marked(const nx_vocab *v, nx_gguf_writer *w, table *t, nx_e
 }
 
 /* A SentencePiece model of the BPE kind: its pieces and scores are GGUF's. */
-static nx_status put_pieces(const nx_vocab *v, nx_gguf_writer *w, table *t, nx_error *err)
+static nx_status put_pieces(const nx_vocab *v, nx_gguf_writer *w, const char *model, table *t,
+                            nx_error *err)
 {
     t->scores = nx_calloc((size_t)t->n, sizeof *t->scores);
     if (!t->scores) return nx_fail(err, NX_ENOMEM, "%lld scores", (long long)t->n);
     memcpy(t->scores, v->scores, (size_t)v->n * sizeof *t->scores);
-    nx_gguf_put_string(w, KEY "model", NX_STR("llama"));
+    nx_gguf_put_string(w, KEY "model", nx_str_of(model));
     nx_gguf_put_string(w, KEY "pre", NX_STR("default"));
     put_common(v, w, t);
     nx_gguf_put_f32s(w, KEY "scores", t->scores, t->n);
     nx_gguf_put_bool(w, KEY "add_space_prefix", v->add_space_prefix);
     return NX_OK;
+}
+
+/* A SentencePiece model of a folder: BPE is GGUF's "llama" where nothing is normalised, Unigram its
+ * "t5". */
+static nx_status put_model(const nx_vocab *v, nx_gguf_writer *w, table *t, nx_error *err)
+{
+    const nx_spmodel *m = &((const nx_sp *)v->impl)->model;
+
+    if (m->space_suffix || !m->marks_spaces) return cannot(err, "this way of marking spaces");
+    if (m->kind == NX_SP_BPE) {
+        return m->charsmap.len || m->trims_spaces ? cannot(err, "this normalizer")
+                                                  : put_pieces(v, w, "llama", t, err);
+    }
+    if (m->kind != NX_SP_UNIGRAM) return cannot(err, v->kind);
+    nx_status st = put_pieces(v, w, "t5", t, err);
+    if (st) return st;
+    nx_gguf_put_bool(w, KEY "remove_extra_whitespaces", m->trims_spaces);
+    if (m->charsmap.len) {
+        nx_gguf_put_meta(w, &(nx_meta){.key = NX_STR(KEY "precompiled_charsmap"),
+                                       .type = NX_META_ARRAY,
+                                       .elem_type = NX_META_U8,
+                                       .n = m->charsmap.len,
+                                       .data = (const unsigned char *)m->charsmap.p});
+    }
+    return NX_OK;
+}
+
+/* ---- Ranks in tiktoken's form ----------------------------------------------------------------- */
+
+static int by_rank(const void *pa, const void *pb)
+{
+    const nx_merge *a = pa, *b = pb;
+
+    if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
+    if (a->left != b->left) return a->left < b->left ? -1 : 1;
+    return a->right < b->right ? -1 : a->right > b->right;
+}
+
+static const char *ggml_name(const char *pre)
+{
+    static const char *const names[][2] = {
+        {"llama-bpe", "llama-bpe"},   {"tiktoken-gpt2", "gpt-2"},   {"tiktoken-qwen", "qwen2"},
+        {"tiktoken-o200k", "gpt-4o"}, {"tiktoken-kimi", "kimi-k2"},
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(pre, names[i][0]) == 0) return names[i][1];
+    }
+    return NULL;
+}
+
+static nx_status list_merges(const nx_vocab *v, table *t, const nx_merge *list, int64_t n,
+                             nx_error *err)
+{
+    t->merges = nx_alloc((size_t)n, sizeof *t->merges);
+    if (!t->merges) return nx_fail(err, NX_ENOMEM, "%lld merges", (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        nx_str a = v->texts[list[i].left], b = v->texts[list[i].right];
+        char  *p = nx_arena_alloc(&t->arena, a.len + 1 + b.len, 1);
+        if (!p) return nx_fail(err, NX_ENOMEM, "%lld merges", (long long)n);
+        memcpy(p, a.p, a.len);
+        p[a.len] = ' ';
+        memcpy(p + a.len + 1, b.p, b.len);
+        t->merges[i] = (nx_str){p, a.len + 1 + b.len};
+    }
+    return NX_OK;
+}
+
+static nx_status put_ranks(const nx_vocab *v, nx_gguf_writer *w, table *t, nx_error *err)
+{
+    const char *pre = ggml_name(nx_pretoken_name(&v->pretoken));
+    nx_merge   *list = nx_alloc((size_t)v->merges.mask + 1, sizeof *list);
+    int64_t     n = 0;
+    nx_status   st = NX_OK;
+
+    if (!pre || !list) {
+        nx_free(list);
+        return pre ? nx_fail(err, NX_ENOMEM, "merges") : cannot(err, "this way of cutting words");
+    }
+    for (uint32_t i = 0; i <= v->merges.mask; i++) {
+        if (v->merges.slots[i].left >= 0) list[n++] = v->merges.slots[i];
+    }
+    if (n > 1) qsort(list, (size_t)n, sizeof *list, by_rank);
+    st = list_merges(v, t, list, n, err);
+    nx_free(list);
+    if (st) return st;
+    nx_gguf_put_string(w, KEY "model", NX_STR("gpt2"));
+    nx_gguf_put_string(w, KEY "pre", nx_str_of(pre));
+    put_common(v, w, t);
+    nx_gguf_put_strings(w, KEY "merges", t->merges, n);
+    return NX_OK;
+}
+
+/* ---- The whole -------------------------------------------------------------------------------- */
+
+static nx_status put_other(const nx_vocab *v, nx_gguf_writer *w, table *t, nx_error *err)
+{
+    if (nx_sp_is(v)) return put_model(v, w, t, err);
+    if (nx_tiktoken_is_vocab(v)) return put_ranks(v, w, t, err);
+    return v->scores && !v->bpe && !v->ops ? put_pieces(v, w, "llama", t, err)
+                                           : cannot(err, v->kind);
 }
 
 nx_status nx_vocab_export(const nx_vocab *v, nx_gguf_writer *w, int64_t n_rows, nx_error *err)
@@ -239,7 +344,7 @@ nx_status nx_vocab_export(const nx_vocab *v, nx_gguf_writer *w, int64_t n_rows, 
     nx_status st = table_init(&t, v, n_rows, err);
 
     if (!st && !nx_tj_is(v)) {
-        st = v->scores && !v->bpe ? put_pieces(v, w, &t, err) : cannot(err, v->kind);
+        st = put_other(v, w, &t, err);
     } else if (!st && ((const nx_tj *)v->impl)->model.kind != NX_TJ_BPE) {
         st = cannot(err, v->kind);
     } else if (!st) {

@@ -50,6 +50,8 @@ typedef struct nx_sp_options {
  * must outlive *out. NX_EFORMAT (no unknown piece, byte pieces missing), NX_ENOMEM. */
 nx_status nx_sp_create(nx_vocab **out, nx_spmodel *m, const nx_sp_options *options, nx_error *err);
 
+bool nx_sp_is(const nx_vocab *v); /* made by nx_sp_create? */
+
 /* tokenizer.model in SentencePiece's form, with tokenizer_config.json and added_tokens.json. */
 nx_status nx_sp_open(nx_vocab **out, const nx_checkpoint *cp, const char *name, nx_str bytes,
                      nx_error *err);

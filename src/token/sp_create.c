@@ -29,6 +29,11 @@ static const nx_vocab_ops ops = {
     .close = sp_close,
 };
 
+bool nx_sp_is(const nx_vocab *v)
+{
+    return v->ops == &ops;
+}
+
 /* ---- Checks ----------------------------------------------------------------------------------- */
 
 static const char *name_of(const nx_sp_options *o)
@@ -130,6 +135,7 @@ static nx_status make_vocab(nx_vocab **out, nx_sp *sp, const nx_sp_options *o, i
                              .special = o->special,
                              .add_bos = o->add_bos,
                              .add_eos = o->add_eos,
+                             .add_space_prefix = m->dummy_prefix,
                              .exact_ids = true,
                              .n_inside = m->n};
     nx_vocab_special *s = &src.special;

@@ -267,6 +267,11 @@ static void close_arena(void *impl)
 
 static const nx_vocab_ops ops = {.close = close_arena};
 
+bool nx_tiktoken_is_vocab(const nx_vocab *v)
+{
+    return v->ops == &ops;
+}
+
 static nx_status make_vocab(nx_vocab **out, ranks *r, const nx_side *side, const nx_checkpoint *cp,
                             const char *pre, int64_t n_ranks, nx_error *err)
 {

@@ -18,6 +18,8 @@ bool nx_tiktoken_is(nx_str bytes);
 nx_status nx_tiktoken_create(nx_vocab **out, const nx_checkpoint *cp, const char *name,
                              nx_str bytes, const char *pre, nx_error *err);
 
+bool nx_tiktoken_is_vocab(const nx_vocab *v); /* made by nx_tiktoken_create? */
+
 /* The folder's file of that form, or NULL in *name: tokenizer.model (Llama 3's), *.tiktoken by the
  * names that their makers gave them. */
 nx_str nx_tiktoken_find(const nx_checkpoint *cp, const char **name, const char **pre);

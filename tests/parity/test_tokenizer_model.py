@@ -35,6 +35,14 @@ def ours(program, folder, text):
     return [int(i) for i in done.stdout.split()]
 
 
+def through_gguf(program, folder, text):
+    """The ids once more, from the folder written as one file."""
+    path = folder / "model.gguf"
+    subprocess.run([program, "quantize", str(folder), str(path), "--type", "q8_0"], check=True,
+                   capture_output=True)
+    return ours(program, path, text)
+
+
 def sentencepiece_folder(folder, rng):
     """Its judge: bos, then what stands between the added tokens, each from its dummy prefix on."""
     text = folder / "text.txt"
@@ -79,6 +87,8 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             text, want = make(pathlib.Path(folder), random.Random(SEED))
             got = ours(program, folder, text)
+            if got == want:
+                got = through_gguf(program, pathlib.Path(folder), text)
             same = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), len(want))
             wrong = got != want
             print(f"{make.__name__}: {len(want)} ids, "
