@@ -41,11 +41,6 @@ def nexus(*args):
     return done.stdout
 
 
-def has_quantize():
-    return subprocess.run([PROGRAM, "quantize", "--help"], capture_output=True,
-                          check=False).returncode == 0
-
-
 def prompt_of(ids):
     return ["--prompt-ids", ",".join(map(str, ids)), "--kv-type", "f32", "-t", "1",
             "-c", str(PROMPT + STEPS)]
@@ -129,8 +124,7 @@ class Checker:
         # A model of its own for the text: a dynamic rope remembers the longest it has seen.
         want = arch.logits(arch.build(case, seed), ids)
         self.attempt("f32", lambda: self.check_numbers("f32", "f32", ids, want, tokens))
-        if has_quantize():
-            self.attempt("gguf", lambda: self.check_gguf(case, ids, want, tokens))
+        self.attempt("gguf", lambda: self.check_gguf(case, ids, want, tokens))
         self.attempt("bf16", lambda: self.check_bf16(model, ids))
         self.attempt("slices", lambda: self.check_slices(ids, want.shape[1]))
         return self.figures, self.wrong
