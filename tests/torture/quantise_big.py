@@ -6,7 +6,7 @@ below 3 GB of resident memory, a killed run must leave neither folder nor file u
 rerun must clean up after it.
 
     quantise_big.py [NEXUS]    environment:
-      NX_BIG_LAYERS     how many layers (default 2; the whole model has 32)
+      NX_BIG_LAYERS     how many layers (default 2, with a small vocabulary; the whole model has 32)
       NX_BIG_TYPE       nf4-dq
       NX_BIG_RSS_MAX    bytes (default 3e9)
       NX_BIG_SCRATCH    folder (default: the system's temporary one)
@@ -22,7 +22,9 @@ import sys
 import tempfile
 import time
 
-EMBD, FF, VOCAB, KV = 4096, 14336, 128256, 1024
+EMBD, FF, KV = 4096, 14336, 1024
+LAYERS = int(os.environ.get("NX_BIG_LAYERS", "2"))
+VOCAB = 128256 if LAYERS >= 8 else 16384
 SHARD = 5_000_000_000
 
 
@@ -117,7 +119,7 @@ def run(command, kill_after=None):
 
 def main():
     program = sys.argv[1] if len(sys.argv) > 1 else os.environ["NEXUS_BIN"]
-    layers = int(os.environ.get("NX_BIG_LAYERS", "2"))
+    layers = LAYERS
     kind = os.environ.get("NX_BIG_TYPE", "nf4-dq")
     limit = float(os.environ.get("NX_BIG_RSS_MAX", "3e9"))
     scratch = tempfile.mkdtemp(dir=os.environ.get("NX_BIG_SCRATCH"))
