@@ -1,6 +1,6 @@
 /* bnb.h - bitsandbytes' encoders: NF4, FP4, INT8, and scales quantised a second time.
  *
- * The bits are those that bitsandbytes 0.50 gives on a CPU (tests/parity/test_bnb_bytes.py). A tensor
+ * The bits are those that bitsandbytes 0.50 gives on a CPU (tests/parity/test_bitsandbytes.py). A tensor
  * is encoded in pieces: blocks and rows don't know of each other; only nx_bnb_nest wants all scales.
  * Thread: any.
  */
