@@ -22,12 +22,13 @@
 #define DEPTH_MAX   64
 #define N_ATOMS     256
 
-/* White_Space, whatever PCRE2 thinks of U+180E, and the word characters of Oniguruma: below U+0100
- * it counts superscripts and fractions in. */
+/* White_Space, whatever PCRE2 thinks of U+180E, and the word characters of Oniguruma: outside a
+ * class it counts superscripts and fractions below U+0100 in. */
 #define SPACES "\\t-\\r\\x{20}\\x{85}\\p{Z}"
-#define WORDS                                                                                      \
-    "\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}"           \
-    "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}\\p{L}"
+#define WORDS_IN_CLASS                                                                             \
+    "\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}"     \
+    "\\x{1f170}-\\x{1f189}\\p{L}"
+#define WORDS WORDS_IN_CLASS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 /* Beside \p{Alphabetic} and the like: what Unicode 15 and 16 brought, as Oniguruma has it. */
 #define LATE_ALPHA                                                                                  \
@@ -211,7 +212,6 @@ static const struct {
     {"uppercase", "\\p{Uppercase}" LATE_UPPER, NULL},
     {"lower", "\\p{Lowercase}" LATE_LOWER, NULL},
     {"lowercase", "\\p{Lowercase}" LATE_LOWER, NULL},
-    {"word", WORDS, "L"},
     {"latin", "\\p{sc:Latin}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{1df25}-\\x{1df2a}", NULL},
     {"cyrillic", "\\p{sc:Cyrillic}\\x{1c89}-\\x{1c8a}\\x{1e030}-\\x{1e06d}\\x{1e08f}", NULL},
     {"hiragana", "\\p{sc:Hiragana}\\x{1b132}", NULL},
@@ -266,11 +266,20 @@ static bool is_script(const char *name)
     return false;
 }
 
+static nx_status add_words(reader *r, set *s, bool negated)
+{
+    char extra[4096];
+
+    snprintf(extra, sizeof extra, "%s%s%s", extra_of("L"), extra_of("M"), extra_of("Nd"));
+    return add_members(s, r->depth ? WORDS_IN_CLASS : WORDS, extra, negated, r->err);
+}
+
 /* name: in lower case, without spaces, hyphens and underscores. */
 static nx_status add_property(reader *r, set *s, const char *name, bool negated)
 {
     char members[64], category[3] = "";
 
+    if (!strcmp(name, "word")) return add_words(r, s, negated);
     for (size_t i = 0; i < N_PROPERTIES; i++) {
         if (strcmp(properties[i].name, name)) continue;
         return add_members(s, properties[i].members, extra_of(properties[i].extra), negated,
@@ -379,12 +388,7 @@ static bool read_set_escape(reader *r, uint32_t letter, set *s, nx_status *st)
     case 'h':
     case 'H': *st = add_members(s, "0-9A-Fa-f", "", letter == 'H', r->err); return true;
     case 'w':
-    case 'W': {
-        char extra[4096];
-        snprintf(extra, sizeof extra, "%s%s%s", extra_of("L"), extra_of("M"), extra_of("Nd"));
-        *st = add_members(s, WORDS, extra, letter == 'W', r->err);
-        return true;
-    }
+    case 'W': *st = add_words(r, s, letter == 'W'); return true;
     case 'p':
     case 'P': *st = read_property(r, s, letter == 'P'); return true;
     default: return false;
