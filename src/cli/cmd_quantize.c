@@ -1,6 +1,7 @@
 /* cmd_quantize.c - `nexus quantize`: a model in fewer bits, as a GGUF file or as a Hugging Face
  * folder.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "format/hf_quantise.h"
 #include "os/clock.h"
 #include "os/cpu.h"
+#include "token/chat_source.h"
 #include "token/export.h"
 
 typedef struct request {
@@ -27,12 +29,30 @@ static void on_progress(void *ctx, int64_t done, int64_t total)
 
 /* ---- The vocabulary of a folder, in GGUF's keys ---- */
 
+/* The default one under GGUF's key, others under that key and their name. */
+static nx_status put_templates(const nx_checkpoint *cp, nx_gguf_writer *w, nx_error *err)
+{
+    nx_chat_source source = {0};
+    nx_status      st = nx_chat_source_read(&source, cp, err);
+
+    for (size_t i = 0; !st && i < source.n; i++) {
+        const nx_chat_template *t = &source.list[i];
+        char                    key[160];
+        bool                    usual = nx_str_eq(t->name, NX_STR("default"));
+        if (nx_chat_source_find(&source, t->name) != t || t->name.len > 100) continue;
+        snprintf(key, sizeof key, "tokenizer.chat_template%s%.*s", usual ? "" : ".",
+                 usual ? 0 : (int)t->name.len, t->name.p);
+        nx_gguf_put_string(w, key, t->text);
+    }
+    nx_chat_source_free(&source);
+    return st;
+}
+
 static nx_status put_vocab(void *ctx, nx_gguf_writer *w, nx_error *err)
 {
     const nx_checkpoint *cp = ctx;
     const nx_tensor     *embd = nx_checkpoint_tensor(cp, "token_embd.weight");
     nx_vocab            *vocab = NULL;
-    nx_str template;
 
     if (!nx_vocab_present(cp)) {
         nx_log_warn("%s: has no tokenizer, so the file will have none", nx_checkpoint_path(cp));
@@ -41,9 +61,7 @@ static nx_status put_vocab(void *ctx, nx_gguf_writer *w, nx_error *err)
     nx_status st = nx_vocab_open(&vocab, cp, err);
     if (!st) st = nx_vocab_export(vocab, w, embd ? embd->ne[1] : nx_vocab_size(vocab), err);
     nx_vocab_close(vocab);
-    template = nx_checkpoint_file(cp, "chat_template.jinja");
-    if (!st && template.p) nx_gguf_put_string(w, "tokenizer.chat_template", template);
-    return st;
+    return st ? st : put_templates(cp, w, err);
 }
 
 static nx_status write_model(const request *r, const nx_checkpoint *cp, nx_pool *pool,
