@@ -118,8 +118,8 @@ static double int8_product(const scene *c, int64_t n, int32_t t, int32_t T)
         if (outlier)
             outside += (double)c->x[t * K + i] * w * (double)scale / 127;
         else
-            sum +=
-                w * (double)rintf(nx_f16_to_f32(nx_f32_to_f16(c->x[t * K + i])) * (1.0f / amax * 127.0f));
+            sum += w * (double)rintf(nx_f16_to_f32(nx_f32_to_f16(c->x[t * K + i])) *
+                                     (1.0f / amax * 127.0f));
     }
     return sum * (double)amax * (double)scale / 16129 + outside;
 }
