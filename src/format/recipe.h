@@ -86,7 +86,7 @@ uint64_t nx_recipe_bytes(nx_recipe r, nx_dtype t, int64_t n_cols, int64_t n_rows
 int nx_recipe_file_type(nx_recipe r);
 
 #define NX_BNB_THRESHOLD    6.0f /* of LLM.int8's outliers, likewise */
-#define NX_BNB_BLOCK        64 /* numbers that share a scale, as transformers sets it */
+#define NX_BNB_BLOCK        64   /* numbers that share a scale, as transformers sets it */
 #define NX_BNB_NESTED_BLOCK NX_BNB_NEST_LEN
 
 #endif

@@ -9,8 +9,7 @@
 
 #include "format/recipe.h"
 
-static const nx_recipe_model usual = {
-    .n_layers = 32, .heads_per_kv = 4, .has_head = true};
+static const nx_recipe_model usual = {.n_layers = 32, .heads_per_kv = 4, .has_head = true};
 
 static nx_dtype type(nx_recipe r, const nx_recipe_model *m, const char *name, int64_t cols)
 {
@@ -101,10 +100,8 @@ static void test_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_linear_layers_alone),
-        cmocka_unit_test(test_mixtures),
-        cmocka_unit_test(test_rows_that_blocks_do_not_divide),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_linear_layers_alone),
+        cmocka_unit_test(test_mixtures), cmocka_unit_test(test_rows_that_blocks_do_not_divide),
         cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
