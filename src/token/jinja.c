@@ -12,7 +12,7 @@ nx_jinja_limits nx_jinja_limits_default(void)
 {
     return (nx_jinja_limits){.steps = 8000000,
                              .depth = 600,
-                             .memory_bytes = (size_t)512 << 20,
+                             .memory_bytes = (size_t)256 << 20,
                              .value_bytes = (size_t)64 << 20,
                              .output_bytes = (size_t)64 << 20,
                              .source_bytes = (size_t)4 << 20};

@@ -124,7 +124,8 @@ void jj_put_escaped(jj_out *o, const jj_str *s)
 {
     size_t plain = 0;
 
-    for (size_t i = 0; i < s->len; i++) {
+    if (!o->st) o->st = jj_steps(o->j, s->len / 4);
+    for (size_t i = 0; i < s->len && !o->st; i++) {
         const char *as = s->p[i] == '&'    ? "&amp;"
                          : s->p[i] == '<'  ? "&lt;"
                          : s->p[i] == '>'  ? "&gt;"

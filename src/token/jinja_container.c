@@ -420,7 +420,7 @@ nx_status jj_items_of(jj *j, const jj_val *v, jj_val **items, size_t *n)
         return NX_OK;
     }
     if (v->type == JJ_ITER) {
-        *items = v->iter->v + v->iter->at;
+        *items = v->iter->n ? v->iter->v + v->iter->at : v->iter->v;
         *n = v->iter->n - v->iter->at;
         v->iter->at = v->iter->n;
         return NX_OK;

@@ -40,7 +40,7 @@ static nx_status append_star(jj_eval *e, jj_call *c, const jj_node *n)
     TRY(jj_items_of(e->j, &v, &items, &n_items));
     pos = jj_alloc(e->j, c->n_pos + n_items, sizeof *pos);
     if (!pos) return e->j->err->status;
-    memcpy(pos, c->pos, c->n_pos * sizeof *pos);
+    if (c->n_pos) memcpy(pos, c->pos, c->n_pos * sizeof *pos);
     if (n_items) memcpy(pos + c->n_pos, items, n_items * sizeof *pos);
     c->pos = pos;
     c->n_pos += n_items;
@@ -86,7 +86,9 @@ static nx_status append_keywords(jj_eval *e, jj_call *c, const jj_node *n, const
 
 static nx_status arguments(jj_eval *e, jj_call *c, const jj_args *a, const jj_val *caller)
 {
-    *c = (jj_call){0};
+    static jj_val none[1]; /* never written: pos is a place even when nothing is there */
+
+    *c = (jj_call){.pos = none};
     if (a && a->n_pos) {
         c->pos = jj_alloc(e->j, a->n_pos, sizeof *c->pos);
         if (!c->pos) return e->j->err->status;

@@ -298,6 +298,7 @@ static void put_quoted(jj_out *o, const jj_str *s, bool query)
 {
     static const char hex[] = "0123456789ABCDEF";
 
+    if (!o->st) o->st = jj_steps(o->j, s->len / 4);
     for (size_t i = 0; i < s->len && !o->st; i++) {
         const unsigned char b = (unsigned char)s->p[i];
         bool plain = (b >= '0' && b <= '9') || ((b | 32) >= 'a' && (b | 32) <= 'z') ||

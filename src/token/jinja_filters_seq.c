@@ -174,7 +174,7 @@ static nx_status sift(jj *j, jj_val *out, const jj_val *in, const jj_call *c, bo
         return jj_type_error(j, "Missing parameter for attribute name");
     bool tested = c->n_pos > skip;
     if (tested && c->pos[skip].type == JJ_STR) test = jj_test_find(jj_bytes(c->pos[skip].s));
-    rest.pos += skip + tested;
+    if (skip + tested) rest.pos += skip + tested;
     rest.n_pos -= skip + tested;
     TRY(jj_items_of(j, in, &items, &n));
     for (size_t i = 0; i < n; i++) {
@@ -354,7 +354,7 @@ static nx_status add_group(jj *j, jj_vec *groups, const jj_val *key, const jj_va
     jj_val group, members;
 
     TRY(jj_list_new(j, &members, JJ_LIST, n));
-    memcpy(members.list->v, items, n * sizeof *items);
+    if (n) memcpy(members.list->v, items, n * sizeof *items);
     TRY(jj_list_new(j, &group, JJ_TUPLE, 2));
     group.list->group = true;
     group.list->v[0] = *key;

@@ -119,6 +119,7 @@ static void put_quoted(jj_out *o, const jj_str *s, bool ascii)
     bool both = single && memchr(s->p, '"', s->len);
     char quote = single && !both ? '"' : '\'';
 
+    if (!o->st) o->st = jj_steps(o->j, s->len / 4);
     jj_put(o, &quote, 1, false);
     for (size_t at = 0, n; at < s->len && !o->st; at += n) {
         uint32_t    cp = nx_utf8_decode(s->p + at, s->len - at, &n);
@@ -304,8 +305,9 @@ static void json_string(json *w, const jj_str *s)
 {
     size_t plain = 0;
 
+    if (!w->o->st) w->o->st = jj_steps(w->o->j, s->len / 4);
     jj_put_text(w->o, "\"");
-    for (size_t at = 0, n; at < s->len; at += n) {
+    for (size_t at = 0, n; at < s->len && !w->o->st; at += n) {
         uint32_t cp = nx_utf8_decode(s->p + at, s->len - at, &n);
         if (cp >= 0x20 && cp != '"' && cp != '\\' && (cp < 0x7F || !w->style->ascii)) continue;
         jj_put_range(w->o, s, plain, at);

@@ -33,7 +33,6 @@ nx_status jj_strip(jj *j, jj_val *out, const jj_str *s, const jj_str *chars, int
     while (sides & JJ_LEFT && from < to) {
         size_t at = from;
         if (!stripped(chars, jj_next_char(s, &at))) break;
-        if (chars && chars->len > 8) TRY(jj_work(j, chars->len));
         from = at;
     }
     while (sides & JJ_RIGHT && to > from) {
@@ -41,9 +40,9 @@ nx_status jj_strip(jj *j, jj_val *out, const jj_str *s, const jj_str *chars, int
         while (at > from && ((unsigned char)s->p[at] & 0xC0) == 0x80) at--;
         end = at;
         if (!stripped(chars, jj_next_char(s, &end))) break;
-        if (chars && chars->len > 8) TRY(jj_work(j, chars->len));
         to = at;
     }
+    TRY(jj_work(j, 4 * (from + s->len - to) * (chars ? (size_t)chars->len + 1 : 1)));
     return jj_slice_bytes(j, out, s, from, to);
 }
 
@@ -141,6 +140,7 @@ nx_status jj_replace(jj *j, jj_val *out, const jj_str *s, const jj_str *from, co
 
     TRY(jj_search(j, s->len, from->len));
     if (from->len == 0) {
+        TRY(jj_steps(j, s->len));
         replace_empty(&o, s, to, n_max);
         return jj_out_str(&o, out);
     }
@@ -150,6 +150,7 @@ nx_status jj_replace(jj *j, jj_val *out, const jj_str *s, const jj_str *from, co
         jj_put_range(&o, s, at, hit);
         jj_put_str(&o, to);
         at = hit + from->len;
+        TRY(jj_steps(j, 1));
     }
     jj_put_range(&o, s, at, s->len);
     return jj_out_str(&o, out);
@@ -182,7 +183,7 @@ nx_status jj_split_lines(jj *j, jj_val *out, const jj_str *s, bool keep_ends)
     jj_vec lines = {.j = j};
     jj_val line;
 
-    TRY(jj_work(j, s->len));
+    TRY(jj_work(j, 4 * (size_t)s->len));
     for (size_t start = 0, at = 0; start < s->len; start = at) {
         size_t   end = at;
         uint32_t cp = 0;

@@ -390,7 +390,7 @@ static nx_status split_any(jj *j, jj_val *out, const jj_val *self, const jj_val 
     if (!absent(&arg[0])) TRY(want_str(j, &arg[0], &sep));
     TRY(want_int(j, &arg[1], -1, &n_max));
     if (sep && sep->len == 0) return jj_type_error(j, "empty separator");
-    TRY(jj_search(j, self->s->len, sep ? sep->len : 1));
+    TRY(jj_search(j, 4 * (size_t)self->s->len, sep ? sep->len : 1));
     if (sep)
         TRY((right ? rsplit_at : split_at)(&l, self->s, sep, n_max));
     else
@@ -550,6 +550,7 @@ METHOD(expandtabs)
 
     UNUSED;
     TRY(want_int(j, &arg[0], 8, &size));
+    TRY(jj_steps(j, self->s->len / 4));
     for (size_t at = 0; at < self->s->len && !o.st;) {
         size_t   from = at;
         uint32_t cp = jj_next_char(self->s, &at);

@@ -371,12 +371,21 @@ void jj_put_range(jj_out *o, const jj_str *s, size_t from, size_t to)
 
 void jj_put_fill(jj_out *o, const jj_str *fill, int64_t n)
 {
+    char    chunk[256];
+    int64_t per = fill->n_runs || fill->len == 0 ? 1 : (int64_t)(sizeof chunk / fill->len);
+
     if (n <= 0 || fill->len == 0 || o->st) return;
     if ((uint64_t)n > o->j->value_max / fill->len) {
         o->st = jj_fail(o->j, NX_ELIMIT, "a text of more than %zu bytes", o->j->value_max);
         return;
     }
     o->st = jj_steps(o->j, (size_t)n / 16);
+    if (per > 1) {
+        for (int64_t i = 0; i < per; i++) memcpy(chunk + i * fill->len, fill->p, fill->len);
+        for (; n >= per && !o->st; n -= per) {
+            jj_put(o, chunk, (size_t)per * fill->len, fill->user);
+        }
+    }
     for (int64_t i = 0; i < n && !o->st; i++) jj_put_str(o, fill);
 }
 
