@@ -3,11 +3,16 @@ GPUs that are too small, and the refusal of a model that can't fit."""
 import json
 import os
 import shutil
+import sys
 import tempfile
+import time
 import unittest
 
 import harness
 from harness import nexus
+
+sys.path.insert(0, os.path.join(harness.ROOT, "tests", "torture"))
+import quantise_big  # noqa: E402
 
 # The shape of meta-llama/Llama-3.3-70B-Instruct.
 LLAMA_70B = {
@@ -71,6 +76,27 @@ class Plan(harness.Case):
         plan = json.loads(self.ok(nexus("info", path, "--plan", "--json")).out)
         info = json.loads(self.ok(nexus("info", path, "--json")).out)
         self.assertEqual(plan["plans"][0]["weights_bytes"], info["tensors_bytes"])
+
+
+def memory_available():
+    with open("/proc/meminfo", encoding="ascii") as f:
+        for line in f:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    raise unittest.SkipTest("skipped: /proc/meminfo says nothing of MemAvailable")
+
+
+class TooLarge(harness.Case):
+    def test_refused_in_the_first_second(self):
+        """Weights of one and a half times the memory, all holes in sparse files."""
+        layers = int(memory_available() * 1.5 / 436e6) + 1
+        folder = os.path.join(self.tmp, "large")
+        quantise_big.make(folder, layers)
+        start = time.monotonic()
+        done = nexus("logits", "-m", folder, "--prompt-ids", "1,2,3")
+        self.assertLess(time.monotonic() - start, 3.0)    # it takes 0.1 s; machines are busy
+        self.refused(done, 1, "needs", "this machine has", "Would fit: ",
+                     "--quantize nf4-dq (", "--no-memory-check")
 
 
 if __name__ == "__main__":
