@@ -49,7 +49,7 @@ class Draw:
         if self.kind in ("phi3", "gpt_neox") and self.maybe():
             more["partial_rotary_factor"] = self.one_of(0.25, 0.5, 0.75)
         kinds = ["default", "default", "linear", "dynamic", "yarn", "llama3"]
-        kind = self.one_of(*kinds, *["longrope"] * 3 * (self.kind == "phi3"))
+        kind = self.one_of(*["default", "longrope"] if self.kind == "phi3" else kinds)
         if kind in ("linear", "dynamic", "yarn", "llama3"):
             more["factor"] = self.real(1.5, 8)
         if kind in ("yarn", "llama3"):
