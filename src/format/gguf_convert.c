@@ -156,11 +156,14 @@ static void choose_order(work *w, item *it)
 /* llama.cpp finds no head in these when it is tied: they get a copy of the embedding. */
 static bool wants_head(const work *w)
 {
-    nx_str arch = {0};
+    static const char *const archs[] = {"gptneox", "qwen2moe", "olmo2"};
+    nx_str                   arch = {0};
+    bool                     found = false;
 
     nx_meta_string(w->cp, "general.architecture", &arch, false, NULL);
-    return !nx_checkpoint_tensor(w->cp, "output.weight") &&
-           (nx_str_eq(arch, NX_STR("gptneox")) || nx_str_eq(arch, NX_STR("qwen2moe")));
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        found = found || nx_str_eq(arch, nx_str_of(archs[i]));
+    return found && !nx_checkpoint_tensor(w->cp, "output.weight");
 }
 
 static void add_head(work *w)

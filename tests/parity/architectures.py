@@ -181,9 +181,9 @@ def others():
     yield Case("olmo2", "gqa 4/2", tf.Olmo2Config(**sized(64, 160, 4, 2)))
     yield Case("olmo2", "all heads, theta", tf.Olmo2Config(
         **sized(96, 100, 6, 6, layers=3, rope_parameters=rope(theta=500000.0))))
-    yield Case("olmo2", "tied, biases", tf.Olmo2Config(
-        **sized(48, 80, 3, 1, tie_word_embeddings=True, attention_bias=True)),
-        "llama.cpp reads no biases here")
+    yield Case("olmo2", "tied", tf.Olmo2Config(**sized(64, 80, 4, 1, tie_word_embeddings=True)))
+    yield Case("olmo2", "biases", tf.Olmo2Config(**sized(48, 80, 3, 1, attention_bias=True)),
+               "llama.cpp reads no biases here")
     yield Case("starcoder2", "gqa 4/2", tf.Starcoder2Config(
         **sized(64, 160, 4, 2, residual_dropout=0.0, embedding_dropout=0.0)))
     yield Case("starcoder2", "no biases, window 10, untied", tf.Starcoder2Config(

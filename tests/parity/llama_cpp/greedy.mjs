@@ -32,13 +32,15 @@ async function greedy({ model: modelPath, ids, n }) {
 }
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
+    said.length = 0;
     let answer;
     try {
         answer = await greedy(JSON.parse(line));
     } catch (e) {
-        answer = { error: [e.message ?? e, ...said].join("; ") };
+        answer = { error: String(e.message ?? e) };
+        await new Promise((resolve) => setTimeout(resolve, 50));    // the rest of what it says
+        answer.error += "; " + said.join("; ");
     }
-    said.length = 0;
     process.stdout.write(JSON.stringify(answer) + "\n");
 }
 process.exit(0);
