@@ -14,20 +14,38 @@
 
 typedef struct lookup {
     __m256 low, high; /* levels 0..7, 8..15 */
+    bool   mirrored;  /* fp4: the high ones are the low ones with the other sign */
 } lookup;
 
 NX_INLINE lookup levels_of(nx_dtype dtype)
 {
     const float *levels = dtype == NX_DTYPE_NF4 ? nx_nf4_levels : nx_fp4_levels;
 
-    return (lookup){_mm256_loadu_ps(levels), _mm256_loadu_ps(levels + 8)};
+    return (lookup){_mm256_loadu_ps(levels), _mm256_loadu_ps(levels + 8), dtype == NX_DTYPE_FP4};
 }
 
 NX_INLINE __m256 look_up(lookup l, __m256i code)
 {
-    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(l.low, code),
-                            _mm256_permutevar8x32_ps(l.high, code),
-                            _mm256_castsi256_ps(_mm256_slli_epi32(code, 28)));
+    const __m256 bit3 = _mm256_castsi256_ps(_mm256_slli_epi32(code, 28));
+    const __m256 low = _mm256_permutevar8x32_ps(l.low, code);
+
+    if (l.mirrored) return _mm256_xor_ps(low, _mm256_and_ps(bit3, _mm256_set1_ps(-0.0f)));
+    return _mm256_blendv_ps(low, _mm256_permutevar8x32_ps(l.high, code), bit3);
+}
+
+/* nx_scale_at without a division for the nested blocks that bitsandbytes writes. */
+NX_INLINE float scale_of(const nx_tensor_scales *s, int64_t block)
+{
+    float f;
+
+    if (s->absmax) {
+        memcpy(&f, s->absmax + 4 * block, sizeof f);
+        return f;
+    }
+    if (s->nested_len != 256) return nx_scale_at(s, block);
+    memcpy(&f, s->nested + 4 * (block >> 8), sizeof f);
+    f *= s->map[s->codes[block]];
+    return f + s->offset;
 }
 
 /* Sixteen numbers from eight bytes, scaled. */
@@ -53,7 +71,7 @@ static void decode_nibbles(float *dst, const nx_tensor *w, int64_t row, int64_t 
     const lookup            l = levels_of(w->dtype);
 
     for (int64_t i = 0; i < n; block++) {
-        const __m256 scale = _mm256_set1_ps(nx_scale_at(s, block));
+        const __m256 scale = _mm256_set1_ps(scale_of(s, block));
         int64_t      end = i + s->block_len < n ? i + s->block_len : n;
         for (; i < end; i += 16) {
             __m256 a, b;
@@ -97,7 +115,7 @@ NX_INLINE void dot_rows(float *y, int R, const nx_tensor *w, int64_t row, int64_
     for (int64_t b = 0; b < per_row; b++) {
         __m256 scale[STREAMS];
         for (int r = 0; r < R; r++) {
-            scale[r] = _mm256_set1_ps(nx_scale_at(s, block[r] + b));
+            scale[r] = _mm256_set1_ps(scale_of(s, block[r] + b));
             nx_prefetch(p[r] + b * s->block_len / 2);
         }
         for (int64_t i = b * s->block_len; i < (b + 1) * s->block_len; i += 16) {
@@ -113,10 +131,10 @@ NX_INLINE void dot_rows(float *y, int R, const nx_tensor *w, int64_t row, int64_
     for (int r = 0; r < R; r++) y[r] = nx_fold16(lo[r], hi[r]);
 }
 
-void nx_gemv_nibbles_avx2(float *out, const nx_tensor *w, int64_t row, int64_t n_rows,
-                          const float *x, bool add)
+NX_INLINE void gemv(float *out, const nx_tensor *w, nx_dtype dtype, int64_t row, int64_t n_rows,
+                    const float *x, bool add)
 {
-    const lookup  l = levels_of(w->dtype);
+    const lookup  l = levels_of(dtype);
     const int64_t band = n_rows / STREAMS;
     float         y[STREAMS];
 
@@ -131,6 +149,15 @@ void nx_gemv_nibbles_avx2(float *out, const nx_tensor *w, int64_t row, int64_t n
         dot_rows(y, 1, w, row + i, 0, x, l);
         out[i] = add ? out[i] + y[0] : y[0];
     }
+}
+
+void nx_gemv_nibbles_avx2(float *out, const nx_tensor *w, int64_t row, int64_t n_rows,
+                          const float *x, bool add)
+{
+    if (w->dtype == NX_DTYPE_NF4)
+        gemv(out, w, NX_DTYPE_NF4, row, n_rows, x, add);
+    else
+        gemv(out, w, NX_DTYPE_FP4, row, n_rows, x, add);
 }
 
 /* ---- int8 ---- */

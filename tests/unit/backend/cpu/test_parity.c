@@ -386,6 +386,18 @@ static double best_ns(nx_backend *be, float *out, const nx_tensor *w, const floa
 }
 
 /* One line: one token over half a gigabyte of rows, 128 tokens over a square of 2048. */
+static void bench_matrix(rig_backend *r, const char *name, const nx_tensor *big,
+                         const nx_tensor *square, const float *x, float *y, size_t scale_bytes,
+                         double ceiling)
+{
+    double decode = (double)(big->bytes + scale_bytes) / best_ns(r->be, y, big, x, 1);
+    double prefill = (double)BENCH_K * BENCH_N * BENCH_T / best_ns(r->be, y, square, x, BENCH_T);
+
+    printf("%s,%s,%d,%.2f,%.3f,%.2f\n", name, r->be->ops->name, nx_pool_threads(r->pool), decode,
+           decode / ceiling, prefill);
+    fflush(stdout);
+}
+
 static void bench_type(rig_backend *r, nx_dtype dtype, const float *x, float *y, uint8_t *weights,
                        double ceiling)
 {
@@ -397,11 +409,49 @@ static void bench_type(rig_backend *r, nx_dtype dtype, const float *x, float *y,
     rig_weights(weights, dtype, (int64_t)BENCH_K * BENCH_N);
     for (int64_t i = BENCH_N; i < n_big; i += BENCH_N)
         memcpy(weights + (size_t)i * row_bytes, weights, BENCH_N * row_bytes);
-    double decode = (double)big.bytes / best_ns(r->be, y, &big, x, 1);
-    double prefill = (double)BENCH_K * BENCH_N * BENCH_T / best_ns(r->be, y, &square, x, BENCH_T);
-    printf("%s,%s,%d,%.2f,%.3f,%.2f\n", nx_dtype_get(dtype)->name, r->be->ops->name,
-           nx_pool_threads(r->pool), decode, decode / ceiling, prefill);
-    fflush(stdout);
+    bench_matrix(r, nx_dtype_get(dtype)->name, &big, &square, x, y, 0, ceiling);
+}
+
+/* A type with scales apart, in blocks of 64; nested: scales of one byte. */
+static void bench_apart(rig_backend *r, const char *name, nx_dtype dtype, bool nested,
+                        const float *x, float *y, uint8_t *weights, double ceiling)
+{
+    size_t      row_bytes = nx_dtype_row_bytes(dtype, BENCH_K);
+    int64_t     n_big = (int64_t)(BENCH_BYTES / row_bytes / BENCH_N * BENCH_N);
+    int32_t     block_len = dtype == NX_DTYPE_INT8 ? BENCH_K : 64;
+    int64_t     n = n_big * BENCH_K / block_len;
+    nx_tensor   big = matrix(weights, dtype, BENCH_K, n_big);
+    nx_tensor   square = matrix(weights, dtype, BENCH_K, BENCH_N);
+    nx_memory   memory = {0};
+    nx_error    err = {0};
+    const float map[256] = {0.5f};
+
+    if (nx_memory_map(&memory, 4 * (size_t)n, &err)) return;
+    for (size_t i = 0; i < BENCH_BYTES; i++) weights[i] = (uint8_t)(i * 2654435761u >> 13);
+    for (int64_t i = 0; i < n; i++) ((float *)memory.data)[i] = 0.01f;
+    nx_tensor_scales s = {.n = n, .block_len = block_len, .map = map, .nested_len = 256};
+    if (nested) s.codes = weights;
+    *(nested ? &s.nested : &s.absmax) = memory.data;
+    big.scales = square.scales = &s;
+    bench_matrix(r, name, &big, &square, x, y, (size_t)n * (nested ? 1 : 4), ceiling);
+    nx_memory_unmap(&memory);
+}
+
+static void bench_aparts(rig_backend *r, const char *only, const float *x, float *y,
+                         uint8_t *weights, double ceiling)
+{
+    static const struct {
+        const char *name;
+        nx_dtype    dtype;
+        bool        nested;
+    } kinds[] = {{"nf4", NX_DTYPE_NF4, false},
+                 {"nf4-dq", NX_DTYPE_NF4, true},
+                 {"fp4", NX_DTYPE_FP4, false},
+                 {"int8", NX_DTYPE_INT8, false}};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!only || strcmp(only, kinds[i].name) == 0)
+            bench_apart(r, kinds[i].name, kinds[i].dtype, kinds[i].nested, x, y, weights, ceiling);
 }
 
 /* All types, or only the one of that name; threads as many as processors. */
@@ -425,6 +475,7 @@ static int bench(const char *only)
     for (int dtype = 0; dtype < NX_DTYPE_GGUF_COUNT; dtype++)
         if (!only || strcmp(only, nx_dtype_get((nx_dtype)dtype)->name) == 0)
             bench_type(&r, (nx_dtype)dtype, x, y.data, weights.data, ceiling * 1e-9);
+    bench_aparts(&r, only, x, y.data, weights.data, ceiling * 1e-9);
     rig_backend_free(&r);
     nx_memory_unmap(&weights);
     nx_memory_unmap(&y);
