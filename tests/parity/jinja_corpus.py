@@ -756,7 +756,46 @@ class Maker:
     def __init__(self, rng):
         self.r = rng
 
+    # Expressions of a kind: S a text, I a number, L a list, B a truth, D a dict. Lower-case names
+    # of kinds are filled in: "{s} + {s}".
+    TYPED = {
+        "S": ["s", "text", "quote", "'a-b'", "e", "d.a", "users[0].name", "{s} + {s}", "{s} ~ {i}", "{s} | upper", "{s}.strip()",
+              "{s} | trim", "{s}[{i}:]", "{s}[::-1]", "{s}[-3:{i}]", "{l} | join('-')", "{d} | tojson", "{l} | tojson(indent=2)", "{i} | string",
+              "({s} if {b} else {s})", "{s} * 2", "{s} | title", "{s}.title()", "{s} | capitalize", "{s} | indent(2, {b})", "'%s:%s' % ({s}, {i})",
+              "'{}<{:>6}>'.format({s}, {i})", "{s} | replace('o', {s})", "{s} | default({s}, true)", "{l} | string", "{d} | string", "{s} | center(9)",
+              "({l} | first) | string", "{s}.split({s} ~ ',')[0]", "{s} | truncate(8, {b}, '..', 0)", "{s}.rjust({i})", "{s}.lower().capitalize()",
+              "{s}.removeprefix('H')", "{s} | urlencode", "{s}.partition('o')[2]", "nope | default({s})", "{l} | map('string') | join", "{s}.swapcase()"],
+        "I": ["n", "1", "0", "-2", "neg", "{i} + {i}", "{i} - {i}", "{i} * 2", "{i} // 3", "{i} % 4", "{s} | length", "{l} | length", "{s}.count('o')",
+              "{s}.find('l')", "{i} | abs", "({i} if {b} else {i})", "-{i}", "f", "{i} | round", "{i} / 4", "{s} | wordcount", "[{i}, {i}] | max",
+              "[{i}, {i}] | sum", "{i} | int", "{s} | int", "{s} | float", "{i} ** 2", "f | round(1)", "{b} + {i}", "{i} // -3", "{i} % -4", "f % {i} if {i} else 0"],
+        "L": ["l", "ls", "[{s}, {i}]", "[]", "{s}.split()", "{s}.split('o')", "{s}.splitlines()", "{l} + {l}", "{l}[1:]", "{l}[::-1]", "{l} | map('string') | list",
+              "ls | sort", "l | sort(reverse=true)", "{l} | reverse | list", "{d}.items() | list", "{d} | dictsort", "{d}.keys() | list", "{l} | unique | list",
+              "{l} | select | list", "{l} | reject('none') | list", "{l} | select('string') | list", "users | map(attribute='name') | list", "{l} | batch(2) | list",
+              "{l} | slice(2) | list", "range({i} % 5) | list", "({l} if {b} else {l})", "{s} | list", "{l} | map('length') | list", "[{d}, {b}]", "{l} | map('upper') | list",
+              "users | selectattr('age', 'gt', {i}) | list", "(1, {s})", "{s}.rsplit('o', 1)", "{l} * 2", "users | groupby('age') | map(attribute='list') | list"],
+        "B": ["t", "true", "false", "{i} > {i}", "{s} == {s}", "{s} in {s}", "{i} in {l}", "{s} not in {d}", "{s} is string", "{l} is iterable", "{i} is odd", "not {b}",
+              "{b} and {b}", "{b} or {b}", "nope is defined", "d.zz is none", "{s}.startswith('H')", "{s}.endswith(('d', 'e'))", "{s} < {s}", "{l} == {l}", "{i} <= {i} < {i}",
+              "{s}.isalpha()", "{s} is lower", "{s}.isupper()", "{s}.istitle()", "{i} is divisibleby 3", "{d} is mapping", "{l} is sequence", "{i} is number"],
+        "D": ["d", "users[0]", "{{'a': {s}, {s}: {i}}}", "{{}}", "dict(x={i}, y={s})", "({d} if {b} else {d})", "{{'k': {l}, 1: {b}, none: {d}}}", "dict({d}, z={s})"],
+    }
+
+    def typed(self, kind, depth):
+        form = self.r.choice(self.TYPED[kind][:7] if depth <= 0 else self.TYPED[kind])
+        if depth < -2:
+            form = {"S": "s", "I": "n", "L": "l", "B": "t", "D": "d"}[kind]
+        out, i = "", 0
+        while i < len(form):
+            if form[i:i + 2] in ("{{", "}}"):
+                out, i = out + form[i], i + 2
+            elif form[i] == "{" and form[i + 2:i + 3] == "}" and form[i + 1] in "silbd":
+                out, i = out + "(" + self.typed(form[i + 1].upper(), depth - 1) + ")", i + 3
+            else:
+                out, i = out + form[i], i + 1
+        return out
+
     def expr(self, depth=3):
+        if self.r.random() < 0.96:
+            return self.typed(self.r.choice("SSSILLBD"), depth)
         r = self.r.random()
         if depth <= 0 or r < 0.25:
             return self.r.choice(self.ATOMS)

@@ -3,7 +3,7 @@
 
 Three kinds: the templates of ../shared/data/templates over a matrix of conversations, a corpus of
 small templates (jinja_corpus.py) that visits each feature, and random templates. Each rendering has
-equal bytes, or both refuse. NX_TEMPLATE_RANDOM: how many random templates (default 1500).
+equal bytes, or both refuse. NX_TEMPLATE_RANDOM: how many random templates (default 1000).
 """
 import datetime as real
 import functools
@@ -196,7 +196,7 @@ def check_corpus(ours):
 def check_random(ours):
     count = Count(ours)
     rng = random.Random(int(os.environ.get("NX_TEMPLATE_SEED", "1")))
-    for _ in range(int(os.environ.get("NX_TEMPLATE_RANDOM", "1500"))):
+    for _ in range(int(os.environ.get("NX_TEMPLATE_RANDOM", "1000"))):
         template = jinja_corpus.Maker(rng).template()
         count.check("random", template, jinja_corpus.VARIABLES, jinja_corpus.LIMITS)
     return count.report("random templates")
