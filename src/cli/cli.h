@@ -215,7 +215,7 @@ typedef struct nx_model_opts {
 #define NX_OPT_KV_TYPE(m)                                                                           \
     NX_OPT(                                                                                         \
         "kv-type", 0, NX_OPT_CHOICE, &(m).kv_type, "TYPE",                                          \
-        "numbers of the KV cache; auto is f16, but f32 with --exact and for folders stored in f32", \
+        "numbers of the KV cache; auto is f16, but f32 with --exact and for what is stored in f32", \
         .choices = NX_KV_CHOICES, .env = true)
 #define NX_OPT_EXACT(m)                                                                            \
     NX_OPT("exact", 0, NX_OPT_FLAG, &(m).exact, NULL,                                              \
@@ -242,8 +242,9 @@ nx_status nx_open_checkpoint(nx_checkpoint **out, const char *given, nx_error *e
 nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err);
 nx_status nx_open_timeline(nx_timeline **out, const nx_llm *llm, const nx_model_opts *m,
                            nx_error *err); /* cancelled by nx_cli_cancel */
-/* The cache's type for this model. auto: f16; f32 with --exact, and for a folder whose tensors are
- * all f32, since whoever stores floats wants to see what floats compute. */
+/* The cache's type for this model. auto: f16; f32 with --exact, and for what is stored in f32 (a folder
+ * whose floats are, or a GGUF file that `nexus quantize --type f32` wrote), since whoever stores floats
+ * wants to see what floats compute. */
 nx_dtype nx_kv_choice(const nx_model_opts *m, const nx_checkpoint *cp);
 /* The recipe that m asks for, or NX_RECIPE_NONE. NX_EINVAL lists all. */
 nx_status nx_parse_recipe(nx_recipe *out, const nx_model_opts *m, nx_error *err);

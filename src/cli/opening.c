@@ -183,14 +183,20 @@ nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
     return nx_llm_take(out, cp, be, err); /* takes both */
 }
 
-static bool is_f32_folder(const nx_checkpoint *cp)
+/* A folder whose floats are f32, quantised weights beside them or not; or a GGUF file that we wrote in
+ * f32, which says so. */
+static bool is_stored_in_f32(const nx_checkpoint *cp)
 {
-    bool any = false; /* a matrix: rope factors are f32 in every folder */
+    nx_str said = {0};
+    bool   any = false; /* a matrix: rope factors are f32 in every folder */
 
+    if (nx_meta_string(cp, "nexus.kv_type", &said, false, NULL) == NX_OK &&
+        nx_str_eq(said, NX_STR("f32")))
+        return true;
     if (!nx_checkpoint_file(cp, "config.json").p) return false;
     for (int64_t i = 0; i < nx_checkpoint_n_tensors(cp); i++) {
         const nx_tensor *t = nx_checkpoint_tensor_at(cp, i);
-        if (t->dtype != NX_DTYPE_F32) return false;
+        if (t->dtype != NX_DTYPE_F32 && !nx_dtype_scales_apart(t->dtype)) return false;
         any = any || t->n_dims > 1;
     }
     return any;
@@ -200,7 +206,7 @@ nx_dtype nx_kv_choice(const nx_model_opts *m, const nx_checkpoint *cp)
 {
     static const nx_dtype of_choice[] = {NX_DTYPE_F16, NX_DTYPE_F16, NX_DTYPE_F32, NX_DTYPE_Q8_0};
 
-    if (m->kv_type == 0 && (m->exact || is_f32_folder(cp))) return NX_DTYPE_F32;
+    if (m->kv_type == 0 && (m->exact || is_stored_in_f32(cp))) return NX_DTYPE_F32;
     return of_choice[m->kv_type];
 }
 

@@ -217,6 +217,7 @@ static bool is_left_out(nx_str key)
                                        "split.count",
                                        "split.tensors.count",
                                        "general.quantization_version",
+                                       "nexus.kv_type",
                                        NULL};
 
     for (const char *const *l = left; *l; l++)
@@ -234,6 +235,8 @@ static nx_status put_metadata(work *w)
     }
     if (type >= 0) nx_gguf_put_int(w->w, "general.file_type", NX_META_U32, type);
     nx_gguf_put_int(w->w, "general.quantization_version", NX_META_U32, 2);
+    /* As the folder it may come from: whoever stores floats wants to see what floats compute. */
+    if (w->opt->recipe == NX_RECIPE_F32) nx_gguf_put_string(w->w, "nexus.kv_type", NX_STR("f32"));
     bool vocab = nx_checkpoint_meta(w->cp, "tokenizer.ggml.model") != NULL;
     if (vocab || !w->opt->put_vocab) return NX_OK;
     return w->opt->put_vocab(w->opt->vocab_ctx, w->w, w->err);

@@ -91,6 +91,20 @@ class Quantize(harness.Case):
         with open(again, "rb") as a, open(self.out("q8_0.gguf"), "rb") as b:
             self.assertEqual(a.read(), b.read())
 
+    def test_f32_files_compute_as_their_folder(self):
+        """With no word about the cache: both take f32, a smaller file doesn't."""
+        ids = ["--prompt-ids", ",".join(map(str, range(1, 41))), "--raw"]
+        source, out, small = self.folder(), self.out("f32.gguf"), self.out("small.gguf")
+        self.ok(nexus("quantize", source, out, "--type", "f32"))
+        self.ok(nexus("quantize", out, small, "--type", "q8_0"))
+        a = self.ok(nexus("logits", "-m", source, *ids)).out
+        b = self.ok(nexus("logits", "-m", out, *ids)).out
+        worst = max(abs(x - y) for x, y in zip(struct.unpack(f"<{len(a) // 4}f", a),
+                                               struct.unpack(f"<{len(b) // 4}f", b)))
+        self.assertLess(worst, 1e-5)
+        self.assertIn("nexus.kv_type", self.ok(nexus("info", out, "--metadata")).out.decode())
+        self.assertNotIn("nexus.kv_type", self.ok(nexus("info", small, "--metadata")).out.decode())
+
     def test_shards(self):
         out = self.out("shards")
         self.ok(nexus("quantize", self.folder(), out, "--type", "nf4", "--shard-size", "30KB"))
