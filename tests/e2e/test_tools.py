@@ -105,7 +105,10 @@ class Info(Tools):
         self.refused(nexus("info", path, "--ctx", "5000"), 1, "5000", "1024")
         self.refused(nexus("info", path, "-m", path), 2, "two models")
         self.refused(nexus("info", os.path.join(self.tmp, "no.gguf")), 1, "no such file")
-        self.refused(nexus("info", self.tmp), 1, "directory")
+        empty = os.path.join(self.tmp, "empty")
+        os.mkdir(empty)
+        self.refused(nexus("info", empty), 1, "no model in this folder")
+        self.ok(nexus("info", os.path.dirname(path)))    # a folder with one GGUF file is that file
         self.refused(nexus("info", self.file("a.txt", b"Dear diary,\n" * 9)), 1, "gguf")
         env = {"NEXUS_MODEL": "elsewhere.gguf"}
         self.ok(nexus("info", path, env=env))
