@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "cli/chunks.h"
 #include "cli/cli.h"
+#include "model/model.h"
 
 #define CTX_DEFAULT 512
 #define ROWS        32 /* logits of A that are kept at a time */
@@ -136,7 +137,9 @@ static nx_status check_same_words(const job *j, nx_error *err)
     const char *a = nx_checkpoint_path(j->a.llm->cp), *b = nx_checkpoint_path(j->b.llm->cp);
     nx_status   st = NX_OK;
 
-    if (!j->b.llm->vocab || nx_vocab_size(j->a.llm->vocab) != nx_vocab_size(j->b.llm->vocab))
+    /* A GGUF names every row of the embedding, a folder's tokenizer may know fewer. */
+    if (!j->b.llm->vocab || (nx_vocab_size(j->a.llm->vocab) != nx_vocab_size(j->b.llm->vocab) &&
+                             j->a.llm->model->hp.n_vocab != j->b.llm->model->hp.n_vocab))
         return nx_fail(err, NX_EINVAL,
                        "%s and %s have vocabularies of different sizes: only models that share "
                        "theirs can be compared",
@@ -151,6 +154,10 @@ static nx_status check_same_words(const job *j, nx_error *err)
                          a, b, j->path);
     }
     nx_ids_free(&other);
+    for (size_t i = 0; i < j->chunks.ids.n && !st; i++)
+        if (j->chunks.ids.ids[i] >= j->n_vocab)
+            st = nx_fail(err, NX_EINVAL, "token %zu is %d, expected 0 to %d", i,
+                         (int)j->chunks.ids.ids[i], (int)(j->n_vocab - 1));
     return st;
 }
 
@@ -173,9 +180,12 @@ static nx_status open_all(job *j, nx_error *err)
     if (!st) st = open_side(&j->b, j, err);
     if (!st)
         st = nx_chunks_read(&j->chunks, j->a.llm->vocab, j->path, j->m.ctx, j->chunks_max, err);
-    if (!st) st = check_same_words(j, err);
     if (st) return st;
-    j->n_vocab = nx_vocab_size(j->a.llm->vocab);
+    /* Logits there are for rows of the embedding, however many words the tokenizers know. */
+    int32_t rows_a = j->a.llm->model->hp.n_vocab, rows_b = j->b.llm->model->hp.n_vocab;
+    j->n_vocab = rows_a < rows_b ? rows_a : rows_b;
+    st = check_same_words(j, err);
+    if (st) return st;
     j->rows = nx_alloc((size_t)ROWS * (size_t)j->n_vocab, sizeof *j->rows);
     j->all_kl = nx_alloc((size_t)(j->chunks.n * j->chunks.n_rows), sizeof *j->all_kl);
     return j->rows && j->all_kl ? NX_OK : nx_fail(err, NX_ENOMEM, "logits to compare");

@@ -37,7 +37,7 @@ static int print_table(const nx_hub_models *m, const char *where)
     }
     nx_format_bytes(bytes, sizeof bytes, m->bytes);
     if (m->n)
-        nx_log_info("%zu models, %s on disk in %s", m->n, bytes, where);
+        nx_log_info("%zu model%s, %s on disk in %s", m->n, m->n == 1 ? "" : "s", bytes, where);
     else
         nx_log_info("no models in %s yet. Fetch one: nexus pull ORG/NAME", where);
     return nx_out_finish();

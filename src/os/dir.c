@@ -207,8 +207,10 @@ nx_status nx_dir_need_room(const char *path, uint64_t bytes, nx_error *err)
     nx_status st = nx_dir_free_bytes(&left, path, err);
 
     if (st || left >= bytes) return st;
-    return nx_fail(err, NX_EIO, "%s: %.2f GB will be written here, and the disk has %.2f GB left",
-                   path, (double)bytes / 1e9, (double)left / 1e9);
+    double unit = bytes < 100000000 ? 1e6 : 1e9;
+    return nx_fail(err, NX_EIO, "%s: %.2f %s will be written here, and the disk has %.2f %s left",
+                   path, (double)bytes / unit, unit < 1e9 ? "MB" : "GB", (double)left / unit,
+                   unit < 1e9 ? "MB" : "GB");
 }
 
 nx_status nx_path_rename(const char *from, const char *to, nx_error *err)

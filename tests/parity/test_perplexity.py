@@ -25,7 +25,7 @@ def make(folder, seed):
     tok.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tok).save_pretrained(folder)
     model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=256, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        vocab_size=264, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
         initializer_range=0.2, bos_token_id=None, eos_token_id=None))
     model.save_pretrained(folder)
@@ -120,6 +120,16 @@ class Figures(unittest.TestCase):
         self.assertEqual(got["kl_max"], 0)
         self.assertEqual(got["top1_agreement"], 1)
         self.assertEqual(got["perplexity_ratio"], 1)
+
+    def test_compare_with_its_gguf(self):
+        """The embedding has rows that no word has; the GGUF gives them names."""
+        gguf = os.path.join(self.dir.name, "a.gguf")
+        done = subprocess.run([NEXUS, "quantize", self.a, gguf, "--type", "f32"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        got = run("compare", self.a, gguf, self.text, "--ctx", str(CTX))
+        self.assertLess(got["kl_max"], 1e-5)
+        self.assertEqual(got["top1_agreement"], 1)
 
 
 if __name__ == "__main__":
