@@ -283,7 +283,7 @@ static void survives_lack_of_memory(void **state)
     (void)state;
     make_dir(&d);
     for (int64_t n = 0;; n++) {
-        nx_safetensors s;
+        nx_safetensors s = {0};
         err = (nx_error){0};
         nx_alloc_fail_after(n);
         nx_status st = write_all(d.dir, 10, &err);
@@ -291,13 +291,10 @@ static void survives_lack_of_memory(void **state)
             st = read_text(&s, "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
                            &err);
         nx_alloc_fail_after(-1);
-        if (st == NX_OK) {
-            nx_safetensors_free(&s);
-            break;
-        }
+        nx_safetensors_free(&s); /* also what a failed reading leaves */
+        if (st == NX_OK) break;
         assert_int_equal(st, NX_ENOMEM);
         assert_int_equal(err.status, NX_ENOMEM);
-        if (strstr(err.text, "x.safetensors")) nx_safetensors_free(&s);
     }
     remove_dir(&d);
 }
