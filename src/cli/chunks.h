@@ -17,6 +17,12 @@ typedef struct nx_chunks {
     int32_t n_rows;  /* tokens after them that predict the next: the scored ones */
 } nx_chunks;
 
+/* The usual 512, or as many as a model of n_ctx positions has. */
+static inline int32_t nx_chunks_ctx_default(int32_t n_ctx)
+{
+    return n_ctx < 512 ? n_ctx : 512;
+}
+
 /* The tokens of a text (path "-": stdin), as a whole text is encoded. NX_EUNSUPPORTED: no vocabulary;
  * NX_EINVAL: fewer than n_min tokens. */
 nx_status nx_chunks_read_ids(nx_ids *out, const nx_vocab *vocab, const char *path, int64_t n_min,

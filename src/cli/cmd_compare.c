@@ -14,8 +14,7 @@
 #include "cli/cli.h"
 #include "model/model.h"
 
-#define CTX_DEFAULT 512
-#define ROWS        32 /* logits of A that are kept at a time */
+#define ROWS 32 /* logits of A that are kept at a time */
 
 typedef struct side {
     nx_model_opts m;
@@ -161,7 +160,7 @@ static nx_status check_same_words(const job *j, nx_error *err)
     return st;
 }
 
-static nx_status open_side(side *s, const job *j, nx_error *err)
+static nx_status open_side(side *s, job *j, nx_error *err)
 {
     s->m.threads = j->m.threads;
     s->m.ctx = j->m.ctx;
@@ -170,6 +169,7 @@ static nx_status open_side(side *s, const job *j, nx_error *err)
     s->m.exact = j->m.exact;
     s->m.no_memory_check = j->m.no_memory_check;
     nx_status st = nx_open_llm(&s->llm, &s->m, err);
+    if (!st && !j->m.ctx) s->m.ctx = j->m.ctx = nx_chunks_ctx_default(s->llm->model->hp.n_ctx);
     return st ? st : nx_open_timeline(&s->tl, s->llm, &s->m, err);
 }
 
@@ -287,7 +287,8 @@ int nx_cmd_compare(int argc, char **argv)
     job          j = {.m = NX_MODEL_OPTS_DEFAULT};
     nx_args      args;
     const nx_opt opts[] = {
-        NX_OPT("ctx", 'c', NX_OPT_INT, &j.m.ctx, "N", "tokens of a chunk", .min = 4,
+        NX_OPT("ctx", 'c', NX_OPT_INT, &j.m.ctx, "N",
+               "tokens of a chunk; default: 512, or what model A was made for", .min = 4,
                .max = 1 << 30),
         NX_OPT("chunks", 0, NX_OPT_INT, &j.chunks_max, "N",
                "read the first N chunks only; default: all", .max = 1 << 30),
@@ -317,7 +318,6 @@ int nx_cmd_compare(int argc, char **argv)
         .n_args_max = 3,
         .args_missing = "expected a model A, a model B (or --quantize TYPE) and a FILE",
     };
-    j.m.ctx = CTX_DEFAULT;
     int code = nx_opt_parse(&usage, &args, argc, argv);
     if (code != NX_CLI_GO) return code;
     if (args.n == 2 && !j.m.quantize)

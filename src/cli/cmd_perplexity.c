@@ -14,8 +14,6 @@
 #include "engine/sampler.h"
 #include "os/clock.h"
 
-#define CTX_DEFAULT 512
-
 typedef struct job {
     const char   *path;
     nx_model_opts m;
@@ -180,6 +178,10 @@ static int run(job *j)
     nx_status st = nx_open_llm(&llm, &j->m, &err);
 
     j->llm = llm;
+    if (!st && !j->m.ctx) j->m.ctx = nx_chunks_ctx_default(llm->model->hp.n_ctx);
+    if (!st && j->stride > j->m.ctx)
+        st = nx_fail(&err, NX_EINVAL, "--stride %d: expected at most the %d tokens of a window",
+                     j->stride, j->m.ctx);
     if (!st) st = nx_open_timeline(&j->tl, llm, &j->m, &err);
     if (!st) st = read_text(j, &err);
     if (!st) {
@@ -202,7 +204,8 @@ int nx_cmd_perplexity(int argc, char **argv)
     job          j = {.m = NX_MODEL_OPTS_DEFAULT};
     nx_args      args;
     const nx_opt opts[] = {
-        NX_OPT("ctx", 'c', NX_OPT_INT, &j.m.ctx, "N", "tokens of a chunk", .min = 4,
+        NX_OPT("ctx", 'c', NX_OPT_INT, &j.m.ctx, "N",
+               "tokens of a chunk; default: 512, or what the model was made for", .min = 4,
                .max = 1 << 30),
         NX_OPT("chunks", 0, NX_OPT_INT, &j.chunks_max, "N",
                "read the first N chunks or windows only; default: all", .max = 1 << 30),
@@ -236,10 +239,9 @@ int nx_cmd_perplexity(int argc, char **argv)
         .n_args_max = 1,
         .args_missing = "no FILE given",
     };
-    j.m.ctx = CTX_DEFAULT;
     int code = nx_opt_parse(&usage, &args, argc, argv);
     if (code != NX_CLI_GO) return code;
-    if (j.stride > j.m.ctx)
+    if (j.m.ctx && j.stride > j.m.ctx)
         return nx_cli_misuse("perplexity", "--stride %d: expected at most --ctx %d", j.stride,
                              j.m.ctx);
     j.path = args.v[0];
