@@ -1,48 +1,9 @@
 /* Protects: the bits of layer norm, activations, sums, soft caps and experts. The reference stands
  * near the formula in double precision; every variant and any number of threads give the
  * reference's bits, with guards around the outputs; an expert's rows are those of matmul. */
-#include "rig.h"
+#include "rig_ops.h"
 
 #include "num/curves.h"
-
-static rig_variants variants;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_variants_make(&variants);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_variants_free(&variants);
-    return 0;
-}
-
-static float *noise(int64_t n, float scale)
-{
-    float *x = nx_calloc((size_t)n, sizeof *x);
-
-    assert_non_null(x);
-    rig_fill(x, n, scale);
-    return x;
-}
-
-static void expect_same(const float *got, const float *expected, int64_t n, const char *what)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (!rig_same(got[i], expected[i]))
-            fail_msg("%s: number %d is %.9g, expected %.9g", what, (int)i, (double)got[i],
-                     (double)expected[i]);
-}
-
-static void expect_near(double got, double expected, double bound, const char *what)
-{
-    if (!(fabs(got - expected) <= bound))
-        fail_msg("%s: %.9g, expected %.9g within %.3g", what, got, expected, bound);
-}
 
 /* Numbers that are none, or hard, put among the noise. */
 static void spoil(float *x, int64_t n)
