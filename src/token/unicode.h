@@ -1,7 +1,7 @@
 /* unicode.h - what the tokenizers' own libraries know of characters, and their normal forms.
  *
  * Those libraries use several versions of Unicode side by side, so each question below names the
- * one who is asked. The tables are made of their answers: tools/unicode_tables.py.
+ * one who is asked. The tables are made of their answers: tools/unicode/tables.py.
  * Thread: any; nothing changes.
  */
 #ifndef NX_TOKEN_UNICODE_H
