@@ -100,16 +100,16 @@ def our_logits(program, folder, ids):
 
 
 def distance(program, folder, model, kind):
-    """How far our logits are, in their deviation. LLM.int8 rounds activations to 127 steps, so the
-    last bit of a float now and then moves a number by a whole step, and all later positions with
-    it: of several prompts the position that is nearest is judged, where nothing was moved."""
+    """How far our logits are, in their deviation: the worst of 40 positions. LLM.int8 rounds
+    activations to 127 steps, so the last bit of a float now and then moves a number by a whole step,
+    and all later positions with it: there the best of eight short prompts is judged, in which nothing
+    was moved, and that whole prompt, from its first position to its last."""
     seeds, n = (range(3, 11), 8) if kind == "int8" else (range(3, 4), 40)
     far = []
     for seed in seeds:
         ids = np.random.default_rng(seed).integers(3, 320, n).tolist()
         expected = logits_of(model, ids)
-        d = np.abs(our_logits(program, folder, ids) - expected).max(axis=1) / expected.std()
-        far.append(d.min() if kind == "int8" else d.max())
+        far.append(np.abs(our_logits(program, folder, ids) - expected).max() / expected.std())
     return min(far)
 
 
@@ -133,13 +133,13 @@ def judge(program, tmp, family, kind, dtype):
     far = np.abs(loaded - expected).max() / spread
     if far > 1e-6:
         wrong.append(f"transformers computes other logits with ours: {far:.1e} of their deviation")
-    near = 0.0
+    near = None     # of bf16 folders transformers' own sums are in bf16: no judge of ours
     if dtype == torch.float32:
         near = max(distance(program, f, model, kind) for f in (theirs, ours))
         if near > LIMIT:
             wrong.append(f"we compute other logits: {near:.1e} of their deviation")
-    print(f"{family} {str(dtype)[6:]} {kind}: {'; '.join(wrong) or 'equal'}"
-          f" (our logits within {near:.1e})", flush=True)
+    said = "" if near is None else f" (our logits within {near:.1e})"
+    print(f"{family} {str(dtype)[6:]} {kind}: {'; '.join(wrong) or 'equal'}{said}", flush=True)
     return not wrong
 
 
