@@ -16,7 +16,7 @@
 
 typedef struct reader {
     const char     *name;
-    const char     *begin, *p, *end;
+    const char     *p, *end;
     uint32_t        line;
     const char     *line_begin;
     unsigned        flags;
@@ -367,7 +367,6 @@ nx_status nx_json_parse(nx_json_doc *doc, const char *name, const char *text, si
     if (!text) text = "";
     *doc = (nx_json_doc){.arena.chunk_bytes = len < 4096 ? 4096 : 64 * 1024};
     reader   r = {.name = name,
-                  .begin = text,
                   .p = text,
                   .end = text + len,
                   .line = 1,
