@@ -19,6 +19,7 @@ add_compile_definitions(_POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
 if(NX_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)    # lets the fuzzer see which branches ran
 endif()
+add_link_options(-Wl,--as-needed)    # libnexus.so asks only for what it calls
 include_directories(${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
 
 # nx_folder(path [DEPS folders...] [LIBS targets...] [PKG pkg-config names...])

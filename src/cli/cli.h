@@ -30,7 +30,7 @@
 
 #include <stdatomic.h>
 
-#include "base/json.h"
+#include "base/jsonwrite.h"
 #include "base/log.h"
 #include "engine/generate.h"
 #include "format/recipe.h"
@@ -381,28 +381,6 @@ void nx_format_bytes(char *out, size_t cap, uint64_t bytes);
 void nx_format_count(char *out, size_t cap, double n); /* "812", "12.3", "1.24 k" */
 
 /* ---- JSON (jsonout.c) ----------------------------------------------------------------------- */
-
-/* Writes one JSON value. Zero-initialise with a ceiling: nx_jw w = {.buf.max = NX_JW_MAX}.
- * key is NULL inside arrays and for the outermost value. Failures stick in st; look once. */
-typedef struct nx_jw {
-    nx_buf    buf;
-    bool      comma;
-    nx_status st;
-    nx_error  err;
-} nx_jw;
-
-#define NX_JW_MAX ((size_t)1 << 30)
-
-void nx_jw_open(nx_jw *w, const char *key, char bracket); /* '{' or '[' */
-void nx_jw_close(nx_jw *w, char bracket);                 /* '}' or ']' */
-void nx_jw_int(nx_jw *w, const char *key, int64_t x);
-void nx_jw_u64(nx_jw *w, const char *key, uint64_t x);
-void nx_jw_number(nx_jw *w, const char *key, double x, int digits); /* significant digits */
-void nx_jw_bool(nx_jw *w, const char *key, bool x);
-void nx_jw_text(nx_jw *w, const char *key, const char *c_string);
-void nx_jw_string(nx_jw *w, const char *key, nx_str s);
-void nx_jw_null(nx_jw *w, const char *key);
-void nx_jw_ids(nx_jw *w, const char *key, const int32_t *ids, size_t n); /* [1,2,3] */
 
 /* Print the value and a newline to stdout, free the buffer, return the exit code. */
 int nx_jw_finish(nx_jw *w);
