@@ -21,14 +21,18 @@
 typedef struct nx_job nx_job;
 
 /* High first; of one priority, owners share fairly by tokens, however many jobs each has waiting. */
-typedef enum nx_job_priority { NX_PRIORITY_HIGH, NX_PRIORITY_NORMAL, NX_PRIORITY_LOW } nx_job_priority;
+typedef enum nx_job_priority {
+    NX_PRIORITY_HIGH,
+    NX_PRIORITY_NORMAL,
+    NX_PRIORITY_LOW
+} nx_job_priority;
 
 /* Everything is copied or taken by nx_job_create. */
 typedef struct nx_job_options {
     nx_ids             prompt; /* at least one id; taken, also on error */
     nx_sampler_options sampler;
-    int32_t            n_predict;  /* new tokens at most, >= 0; the context may end sooner */
-    const nx_str      *stop;       /* [n_stop] texts that end the answer, not part of it */
+    int32_t            n_predict; /* new tokens at most, >= 0; the context may end sooner */
+    const nx_str      *stop;      /* [n_stop] texts that end the answer, not part of it */
     size_t             n_stop;
     int32_t            n_logprobs; /* -1: none; else the chosen token's, and the n likeliest */
     bool               ignore_end; /* go on after end-of-answer tokens */
@@ -40,7 +44,8 @@ typedef struct nx_job_options {
     void *ctx;
 } nx_job_options;
 
-nx_status nx_job_create(nx_job **out, nx_job_options *opt, nx_error *err); /* NX_EINVAL, NX_ENOMEM */
+nx_status nx_job_create(nx_job **out, nx_job_options *opt,
+                        nx_error *err); /* NX_EINVAL, NX_ENOMEM */
 void      nx_job_retain(nx_job *j);
 void      nx_job_release(nx_job *j);
 
@@ -81,7 +86,7 @@ typedef struct nx_job_step {
 
 /* What was said since the last take. Zero-initialise; nx_job_news_free. Memory is reused by take. */
 typedef struct nx_job_news {
-    nx_buf       text; /* whole UTF-8 characters; max is set by take */
+    nx_buf       text;  /* whole UTF-8 characters; max is set by take */
     nx_job_step *steps; /* [n_steps] */
     size_t       n_steps, steps_cap;
     nx_logprob  *top; /* [n_top], those of the first step first, likeliest first */
@@ -98,21 +103,23 @@ void nx_job_news_free(nx_job_news *n);
 /* ---- The service's side: its thread alone ---- */
 
 const nx_job_options *nx_job_get_options(const nx_job *j);
-bool                  nx_job_is_cancelled(const nx_job *j);
-bool                  nx_job_is_full(const nx_job *j); /* more than the high water waits to be taken */
+bool nx_job_is_full(const nx_job *j); /* more than the high water waits to be taken */
 
 /* kick is called when the job is cancelled, or was full and has been taken from; NULL: nobody. */
 void nx_job_set_kick(nx_job *j, void (*kick)(void *ctx), void *ctx);
 
-/* Change progress under its lock: n < 0 leaves a number as it is. */
 void nx_job_set_state(nx_job *j, nx_job_state state);
-void nx_job_set_read(nx_job *j, int32_t n_read, int32_t n_cached);
+void nx_job_set_read(nx_job *j, int32_t n_read, int32_t n_cached); /* of the prompt */
 
-/* A new token, and text that can be shown. step (may be NULL) has n_bytes of no meaning yet: the text
- * of steps is told by nx_job_put_text. */
-nx_status nx_job_put_step(nx_job *j, const nx_job_step *step, const nx_logprob *top, nx_error *err);
-nx_status nx_job_put_text(nx_job *j, const char *text, size_t len, nx_error *err);
-void      nx_job_finish(nx_job *j, nx_finish finish, const nx_error *error); /* error: NULL, or why */
+/* A token was chosen: counted, and timed. Returns nanoseconds since the one before; 0: the first. */
+int64_t nx_job_count_token(nx_job *j);
+
+/* Text that can be shown, whole characters, with the steps that it completes (their n_bytes set; the
+ * n_top of all of them stand in top). */
+nx_status nx_job_put(nx_job *j, const char *text, size_t len, const nx_job_step *steps,
+                     size_t n_steps, const nx_logprob *top, nx_error *err);
+void    nx_job_finish(nx_job *j, nx_finish finish, const nx_error *error); /* error: NULL, or why */
+int64_t nx_job_cancelled_ns(const nx_job *j);                              /* when; 0: it isn't */
 
 /* Tell the asker once for all that was put since the last call. */
 void nx_job_notify(nx_job *j);

@@ -9,13 +9,18 @@
 #include "engine/candidates.h"
 #include "num/rng.h"
 
+struct nx_sampler_desk {
+    int32_t       n_vocab;
+    float        *logits; /* [n_vocab]: the changed copy */
+    int32_t      *counts; /* [n_vocab]: times in the window; zero between calls */
+    nx_candidates set;
+};
+
 struct nx_sampler {
     nx_sampler_options opt;
     nx_logit_bias     *bias; /* [opt.n_bias], owned */
-    int32_t            n_vocab;
-    float             *logits; /* [n_vocab]: the changed copy */
-    int32_t           *counts; /* [n_vocab]: times in the window; zero between calls */
-    nx_candidates      set;
+    nx_sampler_desk   *desk;
+    bool               own_desk;
     nx_rng             rng;
 };
 
@@ -67,32 +72,65 @@ static nx_status check_options(const nx_sampler_options *o, int32_t n_vocab, nx_
     return NX_OK;
 }
 
-static nx_status take_memory(nx_sampler *s, nx_error *err)
+static nx_status desk_create(nx_sampler_desk **out, int32_t n_vocab, bool with_typical,
+                             nx_error *err)
 {
-    size_t n = (size_t)s->n_vocab;
+    nx_sampler_desk *d = nx_calloc(1, sizeof *d);
+    size_t           n = (size_t)n_vocab;
+    nx_status        st = NX_OK;
 
-    s->logits = nx_alloc(n, sizeof *s->logits);
-    s->counts = nx_calloc(n, sizeof *s->counts);
-    s->bias = nx_alloc(s->opt.n_bias, sizeof *s->bias);
-    if (!s->logits || !s->counts || !s->bias)
-        return nx_fail(err, NX_ENOMEM, "sampler for %d tokens", s->n_vocab);
-    if (s->opt.n_bias) memcpy(s->bias, s->opt.bias, s->opt.n_bias * sizeof *s->bias);
-    s->opt.bias = s->bias;
-    return nx_candidates_open(&s->set, n, s->opt.typical_p < 1, err);
+    *out = NULL;
+    if (!d) return nx_fail(err, NX_ENOMEM, "sampler for %d tokens", n_vocab);
+    d->n_vocab = n_vocab;
+    d->logits = nx_alloc(n, sizeof *d->logits);
+    d->counts = nx_calloc(n, sizeof *d->counts);
+    if (!d->logits || !d->counts) st = nx_fail(err, NX_ENOMEM, "sampler for %d tokens", n_vocab);
+    if (!st) st = nx_candidates_open(&d->set, n, with_typical, err);
+    if (st)
+        nx_sampler_desk_destroy(d);
+    else
+        *out = d;
+    return st;
 }
 
-nx_status nx_sampler_create(nx_sampler **out, const nx_sampler_options *opt, int32_t n_vocab,
-                            nx_error *err)
+nx_status nx_sampler_desk_create(nx_sampler_desk **out, int32_t n_vocab, nx_error *err)
+{
+    return desk_create(out, n_vocab, true, err);
+}
+
+void nx_sampler_desk_destroy(nx_sampler_desk *d)
+{
+    if (!d) return;
+    nx_candidates_close(&d->set);
+    nx_free(d->logits);
+    nx_free(d->counts);
+    nx_free(d);
+}
+
+static nx_status open_sampler(nx_sampler *s, const nx_sampler_options *opt, nx_error *err)
+{
+    s->opt = *opt;
+    s->bias = nx_alloc(opt->n_bias, sizeof *s->bias);
+    if (!s->bias) return nx_fail(err, NX_ENOMEM, "logit biases");
+    if (opt->n_bias) memcpy(s->bias, opt->bias, opt->n_bias * sizeof *s->bias);
+    s->opt.bias = s->bias;
+    nx_rng_seed(&s->rng, opt->seed);
+    return NX_OK;
+}
+
+/* desk NULL: one of its own. */
+static nx_status create(nx_sampler **out, const nx_sampler_options *opt, int32_t n_vocab,
+                        nx_sampler_desk *desk, nx_error *err)
 {
     *out = NULL;
     nx_status st = check_options(opt, n_vocab, err);
     if (st) return st;
     nx_sampler *s = nx_calloc(1, sizeof *s);
     if (!s) return nx_fail(err, NX_ENOMEM, "sampler");
-    s->opt = *opt;
-    s->n_vocab = n_vocab;
-    nx_rng_seed(&s->rng, opt->seed);
-    st = take_memory(s, err);
+    s->desk = desk;
+    s->own_desk = !desk;
+    st = open_sampler(s, opt, err);
+    if (!st && !desk) st = desk_create(&s->desk, n_vocab, opt->typical_p < 1, err);
     if (st) {
         nx_sampler_destroy(s);
         return st;
@@ -101,12 +139,22 @@ nx_status nx_sampler_create(nx_sampler **out, const nx_sampler_options *opt, int
     return NX_OK;
 }
 
+nx_status nx_sampler_create(nx_sampler **out, const nx_sampler_options *opt, int32_t n_vocab,
+                            nx_error *err)
+{
+    return create(out, opt, n_vocab, NULL, err);
+}
+
+nx_status nx_sampler_create_at(nx_sampler **out, const nx_sampler_options *opt,
+                               nx_sampler_desk *desk, nx_error *err)
+{
+    return create(out, opt, desk->n_vocab, desk, err);
+}
+
 void nx_sampler_destroy(nx_sampler *s)
 {
     if (!s) return;
-    nx_candidates_close(&s->set);
-    nx_free(s->logits);
-    nx_free(s->counts);
+    if (s->own_desk) nx_sampler_desk_destroy(s->desk);
     nx_free(s->bias);
     nx_free(s);
 }
@@ -115,81 +163,111 @@ void nx_sampler_destroy(nx_sampler *s)
 
 static void add_bias(nx_sampler *s)
 {
-    for (size_t i = 0; i < s->opt.n_bias; i++) s->logits[s->bias[i].id] += s->bias[i].bias;
+    for (size_t i = 0; i < s->opt.n_bias; i++) s->desk->logits[s->bias[i].id] += s->bias[i].bias;
 }
 
 static void penalise(nx_sampler *s, int32_t id)
 {
-    float *logit = &s->logits[id];
+    float *logit = &s->desk->logits[id];
     float  r = s->opt.repeat_penalty;
 
     *logit = *logit > 0 ? *logit / r : *logit * r;
-    *logit -= s->opt.frequency_penalty * (float)s->counts[id];
+    *logit -= s->opt.frequency_penalty * (float)s->desk->counts[id];
     *logit -= s->opt.presence_penalty;
+}
+
+static bool has_penalties(const nx_sampler_options *o)
+{
+    return o->repeat_penalty != 1 || o->frequency_penalty != 0 || o->presence_penalty != 0;
 }
 
 static void add_penalties(nx_sampler *s, const int32_t *history, size_t n)
 {
     const nx_sampler_options *o = &s->opt;
+    int32_t                  *counts = s->desk->counts, n_vocab = s->desk->n_vocab;
 
-    if (o->repeat_penalty == 1 && o->frequency_penalty == 0 && o->presence_penalty == 0) return;
+    if (!has_penalties(o)) return;
     if (o->penalty_window >= 0 && n > (size_t)o->penalty_window) {
         history += n - (size_t)o->penalty_window;
         n = (size_t)o->penalty_window;
     }
     for (size_t i = 0; i < n; i++)
-        if (history[i] < s->n_vocab) s->counts[history[i]]++;
+        if (history[i] < n_vocab) counts[history[i]]++;
     for (size_t i = 0; i < n; i++) {
-        if (history[i] >= s->n_vocab || s->counts[history[i]] == 0) continue; /* done before */
+        if (history[i] >= n_vocab || counts[history[i]] == 0) continue; /* done before */
         penalise(s, history[i]);
-        s->counts[history[i]] = 0;
+        counts[history[i]] = 0;
     }
 }
 
 /* ---- Steps 3 to 8: choose ---- */
 
-static nx_status gather(nx_sampler *s, nx_error *err)
+static nx_status no_candidate(nx_error *err)
 {
-    nx_candidates *set = &s->set;
-
-    set->n = set->n_sorted = 0;
-    for (int32_t id = 0; id < s->n_vocab; id++) {
-        float x = s->logits[id];
-        /* +inf (overflow: damaged weights, a penalty near 0) has no difference to itself. */
-        if (x > -INFINITY) set->c[set->n++] = (nx_candidate){id, x < FLT_MAX ? x : FLT_MAX};
-    }
-    if (set->n > 0) return NX_OK;
     return nx_fail(err, NX_EINTERNAL,
                    "the model gave no usable logit (all NaN or forbidden). Damaged weights?");
 }
 
-static int32_t likeliest(const nx_candidates *set)
+static nx_status gather(nx_sampler *s, nx_error *err)
 {
-    const nx_candidate *best = &set->c[0];
+    nx_candidates *set = &s->desk->set;
 
-    for (size_t i = 1; i < set->n; i++)
-        if (set->c[i].logit > best->logit) best = &set->c[i]; /* ties: lowest id came first */
-    return best->id;
+    set->n = set->n_sorted = 0;
+    for (int32_t id = 0; id < s->desk->n_vocab; id++) {
+        float x = s->desk->logits[id];
+        /* +inf (overflow: damaged weights, a penalty near 0) has no difference to itself. */
+        if (x > -INFINITY) set->c[set->n++] = (nx_candidate){id, x < FLT_MAX ? x : FLT_MAX};
+    }
+    return set->n > 0 ? NX_OK : no_candidate(err);
+}
+
+/* The largest number of x[0..n), NaN aside; -inf when there is none. In eight lanes, so that the
+ * compiler makes vector instructions of it. */
+static float largest(const float *x, int32_t n)
+{
+    float   m[8];
+    int32_t i = 0;
+
+    for (int l = 0; l < 8; l++) m[l] = -INFINITY;
+    for (; i + 8 <= n; i += 8)
+        for (int l = 0; l < 8; l++) m[l] = x[i + l] > m[l] ? x[i + l] : m[l];
+    for (; i < n; i++) m[0] = x[i] > m[0] ? x[i] : m[0];
+    for (int l = 1; l < 8; l++) m[0] = m[l] > m[0] ? m[l] : m[0];
+    return m[0];
+}
+
+/* The lowest id of the largest logit. */
+static nx_status likeliest(int32_t *id, const float *logits, int32_t n_vocab, nx_error *err)
+{
+    float max = largest(logits, n_vocab);
+
+    if (max == -INFINITY) return no_candidate(err);
+    for (*id = 0; logits[*id] != max;) ++*id;
+    return NX_OK;
+}
+
+bool nx_sampler_is_plain_greedy(const nx_sampler *s)
+{
+    return s->opt.temperature == 0 && s->opt.n_bias == 0 && !has_penalties(&s->opt);
 }
 
 nx_status nx_sampler_next(nx_sampler *s, int32_t *id, const float *logits, const int32_t *history,
                           size_t n_history, nx_error *err)
 {
     const nx_sampler_options *o = &s->opt;
+    nx_sampler_desk          *d = s->desk;
 
-    memcpy(s->logits, logits, (size_t)s->n_vocab * sizeof *logits);
+    if (nx_sampler_is_plain_greedy(s)) return likeliest(id, logits, d->n_vocab, err);
+    memcpy(d->logits, logits, (size_t)d->n_vocab * sizeof *logits);
     add_bias(s);
     add_penalties(s, history, n_history);
+    if (o->temperature == 0) return likeliest(id, d->logits, d->n_vocab, err);
     nx_status st = gather(s, err);
     if (st) return st;
-    if (o->temperature == 0) {
-        *id = likeliest(&s->set);
-        return NX_OK;
-    }
-    if (o->top_k > 0) nx_candidates_top_k(&s->set, (size_t)o->top_k);
-    if (o->typical_p < 1) nx_candidates_typical(&s->set, (double)o->typical_p);
-    if (o->top_p < 1) nx_candidates_top_p(&s->set, (double)o->top_p);
-    if (o->min_p > 0) nx_candidates_min_p(&s->set, (double)o->min_p);
-    *id = nx_candidates_draw(&s->set, (double)o->temperature, nx_rng_uniform(&s->rng));
+    if (o->top_k > 0) nx_candidates_top_k(&d->set, (size_t)o->top_k);
+    if (o->typical_p < 1) nx_candidates_typical(&d->set, (double)o->typical_p);
+    if (o->top_p < 1) nx_candidates_top_p(&d->set, (double)o->top_p);
+    if (o->min_p > 0) nx_candidates_min_p(&d->set, (double)o->min_p);
+    *id = nx_candidates_draw(&d->set, (double)o->temperature, nx_rng_uniform(&s->rng));
     return NX_OK;
 }

@@ -16,6 +16,8 @@
 #ifndef NX_ENGINE_SAMPLER_H
 #define NX_ENGINE_SAMPLER_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 typedef struct nx_logit_bias {
@@ -44,6 +46,21 @@ typedef struct nx_sampler nx_sampler;
 nx_status nx_sampler_create(nx_sampler **out, const nx_sampler_options *opt, int32_t n_vocab,
                             nx_error *err);
 void      nx_sampler_destroy(nx_sampler *s);
+
+/* Memory for one draw, some 40 bytes for each token of the vocabulary: what many samplers of one thread
+ * can share, so that each of them is small. */
+typedef struct nx_sampler_desk nx_sampler_desk;
+
+nx_status nx_sampler_desk_create(nx_sampler_desk **out, int32_t n_vocab,
+                                 nx_error *err); /* NX_ENOMEM */
+void      nx_sampler_desk_destroy(nx_sampler_desk *d);
+
+/* The same as nx_sampler_create, at a borrowed desk. */
+nx_status nx_sampler_create_at(nx_sampler **out, const nx_sampler_options *opt,
+                               nx_sampler_desk *desk, nx_error *err);
+
+/* Will it always take the likeliest token, whatever came before? */
+bool nx_sampler_is_plain_greedy(const nx_sampler *s);
 
 /* The next token after `history` (prompt and answer so far; ids from n_vocab on don't count), given
  * logits [n_vocab], which are not changed. NX_EINTERNAL when every candidate is NaN or forbidden. */

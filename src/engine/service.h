@@ -12,11 +12,11 @@ typedef struct nx_service nx_service;
 /* Counts since the start, and how things are now. All read without waiting for a step. */
 typedef struct nx_service_stats {
     int32_t  n_running, n_waiting, n_paused;
-    int32_t  n_slots;                  /* sequences that can run at once */
-    int32_t  n_ctx;                    /* positions of one sequence */
-    int32_t  page_len;                 /* positions of one page */
-    int32_t  n_pages, n_pages_running; /* all; held by running sequences */
-    int32_t  n_pages_cached;           /* kept for their prefixes, free for the asking */
+    int32_t  n_slots;                        /* sequences that can run at once */
+    int32_t  n_ctx;                          /* positions of one sequence */
+    int32_t  page_len;                       /* positions of one page */
+    int32_t  n_pages, n_pages_running;       /* all; held by running sequences */
+    int32_t  n_pages_cached;                 /* kept for their prefixes, free for the asking */
     uint64_t n_prefix_queried, n_prefix_hit; /* prompt tokens looked up; found */
     uint64_t n_prompt, n_new;                /* tokens computed of prompts; generated */
     uint64_t n_steps, n_preempted;

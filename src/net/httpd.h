@@ -66,12 +66,12 @@ typedef struct nx_httpd_hooks {
 } nx_httpd_hooks;
 
 typedef struct nx_httpd_options {
-    int      n_threads;           /* I/O threads of each listener; default 2 */
-    size_t   body_bytes_max;      /* unless on_head says otherwise; default 8 MiB */
-    int32_t  head_ms, body_ms;    /* absolute deadlines; defaults 10,000 and 60,000 */
-    int32_t  idle_ms;             /* a kept connection without a request; default 300,000 */
-    int32_t  stall_ms;            /* a reader that takes nothing; default 30,000 */
-    uint32_t connections_max;     /* of each listener; default 4096 */
+    int      n_threads;              /* I/O threads of each listener; default 2 */
+    size_t   body_bytes_max;         /* unless on_head says otherwise; default 8 MiB */
+    int32_t  head_ms, body_ms;       /* absolute deadlines; defaults 10,000 and 60,000 */
+    int32_t  idle_ms;                /* a kept connection without a request; default 300,000 */
+    int32_t  stall_ms;               /* a reader that takes nothing; default 30,000 */
+    uint32_t connections_max;        /* of each listener; default 4096 */
     uint32_t connections_per_ip_max; /* 0: no limit of its own */
 } nx_httpd_options;
 
@@ -83,9 +83,10 @@ nx_status nx_httpd_create(nx_httpd **out, const nx_httpd_hooks *hooks, const nx_
 
 /* Where to listen. */
 typedef struct nx_listen {
-    const char *host;      /* "127.0.0.1", "::1", "localhost", "0.0.0.0", "::"; ignored with unix_path */
-    uint16_t    port;      /* 0: any free one */
-    const char *unix_path; /* a socket file with mode 0600; a stale one is replaced, one in use isn't */
+    const char *host; /* "127.0.0.1", "::1", "localhost", "0.0.0.0", "::"; ignored with unix_path */
+    uint16_t    port; /* 0: any free one */
+    const char
+        *unix_path; /* a socket file with mode 0600; a stale one is replaced, one in use isn't */
     const char *tls_cert, *tls_key; /* PEM texts; NULL: plain */
     int         tag;                /* the caller's: which listener an exchange came by */
     int         n_threads;          /* 0: as the options say */
@@ -121,14 +122,14 @@ void nx_httpd_destroy(nx_httpd *h);
 const char *nx_exchange_method(const nx_exchange *x); /* "GET" */
 const char *nx_exchange_path(const nx_exchange *x);   /* percent-decoded, without the query */
 int         nx_exchange_tag(const nx_exchange *x);
-const char *nx_exchange_peer(const nx_exchange *x);   /* "127.0.0.1", "unix": for logs */
+const char *nx_exchange_peer(const nx_exchange *x); /* "127.0.0.1", "unix": for logs */
 bool        nx_exchange_is_tls(const nx_exchange *x);
 
 /* The first header of that name (any case), or NULL. */
 const char *nx_exchange_header(const nx_exchange *x, const char *name);
 /* The value of ?name=..., percent-decoded; NULL: not there. */
 const char *nx_exchange_query(const nx_exchange *x, const char *name);
-nx_str      nx_exchange_body(const nx_exchange *x); /* from on_request on */
+nx_str      nx_exchange_body(const nx_exchange *x);     /* from on_request on */
 int64_t     nx_exchange_begun_ns(const nx_exchange *x); /* nx_clock_ns of the head's arrival */
 
 void  nx_exchange_limit_body(nx_exchange *x, size_t bytes); /* in on_head */
@@ -142,7 +143,8 @@ void nx_exchange_release(nx_exchange *x);
 /* ---- The response: once for each exchange, from any thread; on a gone exchange it does nothing ---- */
 
 /* A header of the response, before reply or stream. name and value are copied. */
-nx_status nx_exchange_add_header(nx_exchange *x, const char *name, const char *value, nx_error *err);
+nx_status nx_exchange_add_header(nx_exchange *x, const char *name, const char *value,
+                                 nx_error *err);
 
 /* The whole response. body is taken (body->data becomes NULL), also on error; NULL: empty. NX_ENOMEM. */
 nx_status nx_exchange_reply(nx_exchange *x, int status, const char *content_type, nx_buf *body,

@@ -22,30 +22,31 @@ typedef enum nx_scope {
 /* How errors are spelled. */
 typedef enum nx_dialect {
     NX_DIALECT_OPENAI, /* {"error": {"message", "type", "param", "code"}} */
-    NX_DIALECT_SEED,   /* {"detail": [{"loc": [...], "msg", "type"}]} for a field, {"detail": "..."} else */
-    NX_DIALECT_PLAIN,  /* {"error": "..."}: operators */
+    NX_DIALECT_SEED, /* {"detail": [{"loc": [...], "msg", "type"}]} for a field, {"detail": "..."} else */
+    NX_DIALECT_PLAIN, /* {"error": "..."}: operators */
 } nx_dialect;
 
 /* One possible answer. */
 typedef struct nx_reply_doc {
     int              status; /* 0 ends a list */
     const char      *about;
-    const nx_fields *body;  /* NULL: none, or not JSON */
-    const char      *type;  /* NULL: application/json */
+    const nx_fields *body;    /* NULL: none, or not JSON */
+    const char      *type;    /* NULL: application/json */
     const char      *example; /* JSON text, or NULL */
 } nx_reply_doc;
 
 typedef struct nx_route {
-    const char         *method, *path; /* "GET", "/v1/models/{model}": a name in braces is one segment,
+    const char      *method, *path; /* "GET", "/v1/models/{model}": a name in braces is one segment,
                                         * or all that follows where it ends in + : "{model+}" */
-    nx_scope            scope;
-    nx_dialect          dialect;
-    const char         *tag, *summary, *about; /* about may be NULL */
-    const nx_fields    *query;   /* NULL: none */
-    const nx_fields    *request; /* the JSON body; NULL: none */
-    const char         *example; /* of the body: JSON text */
-    const nx_reply_doc *replies; /* errors that every route shares (401, 403, 404, 429, ...) are added */
-    void (*handle)(nx_call *c);  /* fields are checked already */
+    nx_scope         scope;
+    nx_dialect       dialect;
+    const char      *tag, *summary, *about; /* about may be NULL */
+    const nx_fields *query;                 /* NULL: none */
+    const nx_fields *request;               /* the JSON body; NULL: none */
+    const char      *example;               /* of the body: JSON text */
+    const nx_reply_doc
+        *replies; /* errors that every route shares (401, 403, 404, 429, ...) are added */
+    void (*handle)(nx_call *c); /* fields are checked already */
 } nx_route;
 
 const nx_route *nx_routes(size_t *n);
