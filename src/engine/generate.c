@@ -1,17 +1,14 @@
 /* generate.c - the loop of generation. */
 #include "engine/generate.h"
 
-#include "engine/stops.h"
+#include "engine/speech.h"
 #include "os/clock.h"
-
-#define TEXT_MAX (64u << 20) /* held text is short: stop texts and one token's piece */
 
 /* What one run needs beside its options. */
 typedef struct run {
     nx_generation *g;
     nx_timeline   *tl;
-    nx_stops       stops;
-    nx_decoder     decoder;
+    nx_speech      speech;
     bool           refused; /* on_text asked to end */
 } run;
 
@@ -20,37 +17,33 @@ static bool is_cancelled(const run *r)
     return r->refused || (r->g->cancel && atomic_load(r->g->cancel));
 }
 
-static void hand_out(run *r, size_t n)
+static void hand_out(run *r, const char *text, size_t n)
 {
     if (n == 0) return;
-    if (r->g->on_text && r->g->on_text(r->g->ctx, r->stops.held.data, n)) r->refused = true;
-    nx_stops_drop(&r->stops, n);
+    if (r->g->on_text && r->g->on_text(r->g->ctx, text, n)) r->refused = true;
+    nx_speech_shown(&r->speech, n);
 }
 
 /* Decode id and hand out what can be said. *stopped when a stop text is complete. */
 static nx_status say(run *r, int32_t id, bool *stopped, nx_error *err)
 {
-    const nx_vocab *vocab = nx_timeline_llm(r->tl)->vocab;
-    size_t          n_ready;
+    const char *text;
+    size_t      n;
+    nx_status   st = nx_speech_push(&r->speech, id, &text, &n, stopped, err);
 
-    *stopped = false;
-    if (!vocab || id >= nx_vocab_size(vocab)) return NX_OK; /* a row without a token */
-    nx_status st = nx_decoder_push(&r->decoder, vocab, id, &r->stops.held, err);
-    if (st) return st;
-    *stopped = nx_stops_scan(&r->stops, &n_ready);
-    hand_out(r, n_ready);
-    return NX_OK;
+    if (!st) hand_out(r, text, n);
+    return st;
 }
 
-/* What was held back in vain: half a character, the beginning of a stop text. */
 static nx_status say_rest(run *r, nx_error *err)
 {
-    size_t    n_ready;
-    nx_status st = nx_decoder_finish(&r->decoder, &r->stops.held, err);
+    const char *text;
+    size_t      n;
+    bool        stopped;
+    nx_status   st = nx_speech_finish(&r->speech, &text, &n, &stopped, err);
 
     if (st) return st;
-    bool stopped = nx_stops_scan(&r->stops, &n_ready);
-    hand_out(r, stopped ? n_ready : r->stops.held.len);
+    hand_out(r, text, n);
     if (stopped) r->g->finish = NX_FINISH_STOP;
     return NX_OK;
 }
@@ -133,24 +126,12 @@ static nx_status decode(run *r, nx_error *err)
     return st;
 }
 
-/* Whether the answer continues a text, rather than begins one: a SentencePiece vocabulary spells
- * the space before a text's first word, but nobody wrote it. */
-static bool continues_text(const nx_timeline *tl)
-{
-    const nx_vocab *vocab = nx_timeline_llm(tl)->vocab;
-
-    for (int32_t i = nx_timeline_length(tl); vocab && i-- > 0;)
-        if (nx_vocab_type(vocab, nx_timeline_ids(tl)[i]) != NX_TOKEN_CONTROL) return true;
-    return false;
-}
-
 nx_status nx_generate_run(nx_generation *g, nx_timeline *tl, const int32_t *prompt, size_t n,
                           nx_error *err)
 {
-    run     r = {.g = g, .tl = tl, .stops = {.stop = g->stop, .n_stop = g->n_stop}};
+    run     r = {.g = g, .tl = tl};
     int64_t start = nx_clock_ns();
 
-    r.stops.held.max = TEXT_MAX;
     g->n_new = 0;
     g->n_prompt = 0;
     g->prefill_s = g->decode_s = 0;
@@ -160,9 +141,9 @@ nx_status nx_generate_run(nx_generation *g, nx_timeline *tl, const int32_t *prom
     if (st == NX_ECANCELLED) return NX_OK;
     if (st) return st;
     g->n_prompt = (int32_t)n;
-    r.decoder.started = continues_text(tl);
+    nx_speech_begin(&r.speech, nx_timeline_llm(tl)->vocab, g->stop, g->n_stop, nx_timeline_ids(tl),
+                    (size_t)nx_timeline_length(tl));
     st = decode(&r, err);
-    nx_decoder_free(&r.decoder);
-    nx_buf_free(&r.stops.held);
+    nx_speech_end(&r.speech);
     return st;
 }
