@@ -59,7 +59,8 @@ static nx_status gather_memory(nx_info *info, const nx_model_opts *m, nx_backend
                        "--kv-type %s: heads of %d numbers don't fit its "
                        "blocks. Use f16",
                        nx_dtype_get(info->kv_dtype)->name, hp->head_dim);
-    nx_status st = nx_walk_create(&walk, info->model, be, info->n_batch, info->n_ctx, err);
+    nx_walk_sizes sizes = {.n_batch = info->n_batch, .n_pos = info->n_ctx};
+    nx_status     st = nx_walk_create(&walk, info->model, be, &sizes, err);
     if (!st) info->work_bytes = nx_walk_bytes(walk);
     nx_walk_destroy(walk);
     return st;

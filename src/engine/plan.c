@@ -170,9 +170,10 @@ static nx_status choose_ctx(nx_plan *p, int32_t n_ctx, nx_error *err)
 
 static uint64_t work_bytes(const nx_plan *p, const nx_backend *be, int32_t n_ctx)
 {
-    uint64_t bytes = nx_walk_bytes_planned(&p->hp, p->n_batch, n_ctx);
+    nx_walk_sizes sizes = {.n_batch = p->n_batch, .n_pos = n_ctx};
+    uint64_t      bytes = nx_walk_bytes_planned(&p->hp, &sizes);
 
-    if (be) bytes += nx_walk_scratch_planned(&p->hp, be, p->n_batch, n_ctx);
+    if (be) bytes += nx_walk_scratch_planned(&p->hp, be, &sizes);
     return bytes + (uint64_t)p->hp.n_vocab * sizeof(float) + (uint64_t)n_ctx * sizeof(int32_t);
 }
 

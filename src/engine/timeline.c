@@ -38,9 +38,10 @@ static nx_status choose_sizes(nx_timeline *tl, const nx_timeline_options *opt, n
 static nx_status take_memory(nx_timeline *tl, nx_dtype kv_dtype, nx_error *err)
 {
     const nx_model *m = tl->llm->model;
-    nx_status       st = nx_kv_open(&tl->kv, &m->hp, tl->llm->be, kv_dtype, tl->n_ctx, err);
+    nx_walk_sizes   sizes = {.n_batch = tl->n_batch, .n_pos = tl->n_ctx};
+    nx_status       st = nx_kv_open(&tl->kv, &m->hp, tl->llm->be, kv_dtype, 1, tl->n_ctx, err);
 
-    if (!st) st = nx_walk_create(&tl->walk, m, tl->llm->be, tl->n_batch, tl->n_ctx, err);
+    if (!st) st = nx_walk_create(&tl->walk, m, tl->llm->be, &sizes, err);
     if (st) return st;
     tl->ids = nx_alloc((size_t)tl->n_ctx, sizeof *tl->ids);
     tl->logits = nx_alloc((size_t)m->hp.n_vocab, sizeof *tl->logits);
@@ -133,18 +134,24 @@ typedef struct stretch {
     bool           quiet; /* nobody wants its logits */
 } stretch;
 
+/* The whole context is one page. */
+static const int32_t only_page[] = {0};
+
 static void read_slice(nx_timeline *tl, const stretch *s, int32_t T, const reading *how)
 {
-    each         e = {.tl = tl, .fn = how->on_logits, .ctx = how->ctx, .done = s->done, .n = s->n};
-    nx_walk_rows step = {
-        .ids = s->ids + s->done, .T = T, .pos0 = s->from + s->done, .n_seq = s->n_seq};
+    each        e = {.tl = tl, .fn = how->on_logits, .ctx = how->ctx, .done = s->done, .n = s->n};
+    nx_walk_seq step = {.ids = s->ids + s->done,
+                        .pages = only_page,
+                        .T = T,
+                        .pos0 = s->from + s->done,
+                        .n_seq = s->n_seq};
 
     if (how->on_logits) {
         step.n_logits = T;
-        nx_walk_step(tl->walk, &tl->kv, &step, pass_logits, &e);
+        nx_walk_step(tl->walk, &tl->kv, &step, 1, pass_logits, &e);
     } else {
         step.n_logits = s->done + T == s->n && !s->quiet ? 1 : 0;
-        nx_walk_step(tl->walk, &tl->kv, &step, keep_logits, tl);
+        nx_walk_step(tl->walk, &tl->kv, &step, 1, keep_logits, tl);
     }
 }
 

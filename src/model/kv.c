@@ -23,10 +23,17 @@ uint64_t nx_kv_bytes(const nx_hparams *hp, nx_dtype dtype, int32_t n_pos)
     return bytes;
 }
 
-nx_status nx_kv_open(nx_kv *kv, const nx_hparams *hp, nx_backend *be, nx_dtype dtype, int32_t n_pos,
-                     nx_error *err)
+nx_status nx_kv_open(nx_kv *kv, const nx_hparams *hp, nx_backend *be, nx_dtype dtype,
+                     int32_t n_pages, int32_t page_len, nx_error *err)
 {
+    int32_t n_pos;
+
     *kv = (nx_kv){0};
+    if (n_pages < 1 || page_len < 1 || __builtin_mul_overflow(n_pages, page_len, &n_pos))
+        return nx_fail(err, NX_EINVAL,
+                       "KV cache of %d pages of %d positions: expected 1 or more of each, and %d "
+                       "positions in all at most",
+                       n_pages, page_len, INT32_MAX);
     uint64_t bytes = nx_kv_bytes(hp, dtype, n_pos);
     if (bytes == 0)
         return nx_fail(err, NX_EUNSUPPORTED,
@@ -41,7 +48,8 @@ nx_status nx_kv_open(nx_kv *kv, const nx_hparams *hp, nx_backend *be, nx_dtype d
     *kv = (nx_kv){.be = be,
                   .data = data,
                   .dtype = dtype,
-                  .n_pos = n_pos,
+                  .n_pages = n_pages,
+                  .page_len = page_len,
                   .n_heads = hp->n_heads_kv,
                   .head_dim = hp->head_dim};
     return NX_OK;
@@ -55,12 +63,13 @@ void nx_kv_close(nx_kv *kv)
 
 static nx_kv_view view_at(const nx_kv *kv, int32_t layer, size_t half)
 {
-    size_t plane =
-        (size_t)kv->n_pos * (size_t)kv->n_heads * nx_dtype_row_bytes(kv->dtype, kv->head_dim);
+    size_t plane = (size_t)kv->n_pages * (size_t)kv->page_len * (size_t)kv->n_heads *
+                   nx_dtype_row_bytes(kv->dtype, kv->head_dim);
 
     return (nx_kv_view){.data = (unsigned char *)kv->data + ((size_t)layer * 2 + half) * plane,
                         .dtype = kv->dtype,
-                        .n_pos = kv->n_pos,
+                        .n_pages = kv->n_pages,
+                        .page_len = kv->page_len,
                         .n_heads = kv->n_heads,
                         .head_dim = kv->head_dim};
 }

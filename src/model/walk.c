@@ -12,18 +12,19 @@
  * block, scales, caps, learned positions, experts (walk_ffn.c). A thing that is off costs a branch,
  * never a pass over activations.
  *
+ * A step takes rows of many sequences. All but three things do the same to every row, whosever it
+ * is: the angles of rope, the cache with attention over it, and the choice of rows that get logits.
+ *
  * Owns: the buffers of nx_walk. A step allocates nothing.
  */
 #include "model/walk.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "model/rope.h"
 #include "model/walk_parts.h"
-
-/* Rows of logits computed at once: with a vocabulary of 128 k a row takes half a megabyte. */
-#define LOGIT_ROWS 8
 
 #define N_SLOTS_MAX (1 << 22)
 
@@ -74,26 +75,41 @@ static int64_t widest_row(const nx_hparams *hp)
     return widest;
 }
 
-static nx_backend_sizes sizes_of(const nx_hparams *hp, int32_t n_batch, int32_t n_pos)
+/* Sizes with their defaults, and no more than they can use: all of them 1 or more. */
+static nx_walk_sizes settle(const nx_walk_sizes *asked)
 {
-    return (nx_backend_sizes){.n_rows_max = n_batch,
+    nx_walk_sizes z = *asked;
+
+    if (z.n_seqs_max == 0) z.n_seqs_max = 1;
+    if (z.n_batch > (int64_t)z.n_pos * z.n_seqs_max) z.n_batch = z.n_pos * z.n_seqs_max;
+    if (z.n_seqs_max > z.n_batch) z.n_seqs_max = z.n_batch;
+    if (z.logit_rows == 0) z.logit_rows = NX_LOGIT_ROWS_DEFAULT;
+    if (z.logit_rows > z.n_batch) z.logit_rows = z.n_batch;
+    return z;
+}
+
+/* z: settled. */
+static nx_backend_sizes sizes_of(const nx_hparams *hp, const nx_walk_sizes *z)
+{
+    return (nx_backend_sizes){.n_rows_max = z->n_batch,
                               .n_cols_max = widest_row(hp),
-                              .n_pos_max = n_pos,
-                              .n_slots_max = n_batch * hp->n_experts_used,
+                              .n_pos_max = z->n_pos,
+                              .n_slots_max = z->n_batch * hp->n_experts_used,
                               .n_experts_max = hp->n_experts};
 }
 
 static nx_status reserve(const nx_walk *w, nx_error *err)
 {
-    nx_backend_sizes sizes = sizes_of(&w->m->hp, w->n_batch, w->n_pos);
+    nx_backend_sizes sizes = sizes_of(&w->m->hp, &w->sizes);
 
     return w->be->ops->reserve(w->be, &sizes, err);
 }
 
-uint64_t nx_walk_scratch_planned(const nx_hparams *hp, const nx_backend *be, int32_t n_batch,
-                                 int32_t n_pos)
+uint64_t nx_walk_scratch_planned(const nx_hparams *hp, const nx_backend *be,
+                                 const nx_walk_sizes *asked)
 {
-    nx_backend_sizes sizes = sizes_of(hp, n_batch < n_pos ? n_batch : n_pos, n_pos);
+    nx_walk_sizes    z = settle(asked);
+    nx_backend_sizes sizes = sizes_of(hp, &z);
 
     return be->ops->scratch_bytes(be, &sizes);
 }
@@ -105,13 +121,13 @@ typedef struct buffer {
     int64_t rows, cols; /* of 4 bytes */
 } buffer;
 
-#define N_BUFFERS 20
+#define N_BUFFERS 23
 
 /* All buffers of a walk, with their sizes; those of 0 numbers aren't needed. */
-static void list_buffers(nx_walk *w, const nx_hparams *hp, int32_t n_batch, int32_t logit_rows,
+static void list_buffers(nx_walk *w, const nx_hparams *hp, const nx_walk_sizes *z,
                          buffer out[N_BUFFERS])
 {
-    int64_t T = n_batch, S = T * hp->n_experts_used;
+    int64_t T = z->n_batch, S = T * hp->n_experts_used;
     int64_t n_q = (int64_t)hp->n_heads * hp->head_dim;
     int64_t n_kv = (int64_t)hp->n_heads_kv * hp->head_dim;
     int64_t local = hp->rope_base_local > 0 ? hp->n_rot : 0;
@@ -119,6 +135,9 @@ static void list_buffers(nx_walk *w, const nx_hparams *hp, int32_t n_batch, int3
     int64_t positions = hp->n_rot == 0 ? 1 : 0;
 
     const buffer all[N_BUFFERS] = {
+        {(void **)&w->seqs, z->n_seqs_max, sizeof *w->seqs / 4},
+        {(void **)&w->ids, T, 1},
+        {(void **)&w->wanted, z->logit_rows, 1},
         {(void **)&w->freq[NX_ROPE_GLOBAL], 1, hp->n_rot / 2},
         {(void **)&w->freq[NX_ROPE_LOCAL], 1, local / 2},
         {(void **)&w->cs[NX_ROPE_GLOBAL], T, hp->n_rot},
@@ -138,7 +157,7 @@ static void list_buffers(nx_walk *w, const nx_hparams *hp, int32_t n_batch, int3
         {(void **)&w->share, S, 1},
         {(void **)&w->gate_exps, S, hp->n_ff_expert},
         {(void **)&w->up_exps, S, hp->n_ff_expert > hp->n_embd ? hp->n_ff_expert : hp->n_embd},
-        {(void **)&w->logits, logit_rows, hp->n_vocab},
+        {(void **)&w->logits, z->logit_rows, hp->n_vocab},
     };
     for (int i = 0; i < N_BUFFERS; i++) out[i] = all[i];
 }
@@ -147,7 +166,7 @@ static bool take_all(nx_walk *w)
 {
     buffer all[N_BUFFERS];
 
-    list_buffers(w, &w->m->hp, w->n_batch, w->logit_rows, all);
+    list_buffers(w, &w->m->hp, &w->sizes, all);
     for (int i = 0; i < N_BUFFERS; i++) {
         size_t bytes = (size_t)(all[i].rows * all[i].cols) * 4;
         if (!bytes) continue;
@@ -158,49 +177,48 @@ static bool take_all(nx_walk *w)
     return true;
 }
 
-static int32_t clamp_batch(int32_t n_batch, int32_t n_pos)
+uint64_t nx_walk_bytes_planned(const nx_hparams *hp, const nx_walk_sizes *asked)
 {
-    return n_batch < n_pos ? n_batch : n_pos;
-}
+    nx_walk       none = {0};
+    nx_walk_sizes z = settle(asked);
+    buffer        all[N_BUFFERS];
+    uint64_t      bytes = 0;
 
-static int32_t logit_rows_of(int32_t n_batch)
-{
-    return n_batch < LOGIT_ROWS ? n_batch : LOGIT_ROWS;
-}
-
-uint64_t nx_walk_bytes_planned(const nx_hparams *hp, int32_t n_batch, int32_t n_pos)
-{
-    nx_walk  none = {0};
-    buffer   all[N_BUFFERS];
-    uint64_t bytes = 0;
-
-    n_batch = clamp_batch(n_batch, n_pos);
-    list_buffers(&none, hp, n_batch, logit_rows_of(n_batch), all);
+    list_buffers(&none, hp, &z, all);
     for (int i = 0; i < N_BUFFERS; i++) bytes += (uint64_t)(all[i].rows * all[i].cols) * 4;
     return bytes;
 }
 
-nx_status nx_walk_create(nx_walk **out, const nx_model *model, nx_backend *be, int32_t n_batch,
-                         int32_t n_pos, nx_error *err)
+static nx_status check_sizes(const nx_walk_sizes *asked, const nx_model *m, nx_error *err)
+{
+    if (asked->n_batch < 1 || asked->n_pos < 1)
+        return nx_fail(err, NX_EINVAL, "batch of %d over %d positions: expected 1 or more",
+                       asked->n_batch, asked->n_pos);
+    if (asked->n_seqs_max < 0 || asked->logit_rows < 0)
+        return nx_fail(err, NX_EINVAL, "%d sequences, %d rows of logits: expected 0 or more",
+                       asked->n_seqs_max, asked->logit_rows);
+    if (m->positions.data && asked->n_pos > m->hp.n_ctx)
+        return nx_fail(err, NX_EINVAL, "%d positions, of which the model has learned %d",
+                       asked->n_pos, m->hp.n_ctx);
+    if ((int64_t)settle(asked).n_batch * m->hp.n_experts_used > N_SLOTS_MAX)
+        return nx_fail(err, NX_EINVAL, "%d rows that meet %d experts each. Try a smaller --batch",
+                       asked->n_batch, m->hp.n_experts_used);
+    return NX_OK;
+}
+
+nx_status nx_walk_create(nx_walk **out, const nx_model *model, nx_backend *be,
+                         const nx_walk_sizes *sizes, nx_error *err)
 {
     *out = NULL;
-    if (n_batch < 1 || n_pos < 1)
-        return nx_fail(err, NX_EINVAL, "batch of %d over %d positions: expected 1 or more", n_batch,
-                       n_pos);
-    if (model->positions.data && n_pos > model->hp.n_ctx)
-        return nx_fail(err, NX_EINVAL, "%d positions, of which the model has learned %d", n_pos,
-                       model->hp.n_ctx);
-    if ((int64_t)clamp_batch(n_batch, n_pos) * model->hp.n_experts_used > N_SLOTS_MAX)
-        return nx_fail(err, NX_EINVAL, "%d rows that meet %d experts each. Try a smaller --batch",
-                       n_batch, model->hp.n_experts_used);
-    nx_status st = check_types(model, be, err);
+    nx_status st = check_sizes(sizes, model, err);
+    if (!st) st = check_types(model, be, err);
     if (st) return st;
     nx_walk *w = nx_calloc(1, sizeof *w);
     if (!w) return nx_fail(err, NX_ENOMEM, "activations");
-    *w = (nx_walk){.m = model, .be = be, .n_batch = clamp_batch(n_batch, n_pos), .n_pos = n_pos};
-    w->logit_rows = logit_rows_of(w->n_batch);
+    *w = (nx_walk){.m = model, .be = be, .sizes = settle(sizes)};
     if (!take_all(w))
-        st = nx_fail(err, NX_ENOMEM, "activations of %d rows. Try a smaller --batch", w->n_batch);
+        st = nx_fail(err, NX_ENOMEM, "activations of %d rows. Try a smaller --batch",
+                     w->sizes.n_batch);
     if (!st) st = reserve(w, err);
     if (st) {
         nx_walk_destroy(w);
@@ -215,7 +233,7 @@ void nx_walk_destroy(nx_walk *w)
     buffer all[N_BUFFERS];
 
     if (!w) return;
-    list_buffers(w, &w->m->hp, w->n_batch, w->logit_rows, all);
+    list_buffers(w, &w->m->hp, &w->sizes, all);
     for (int i = 0; i < N_BUFFERS; i++)
         if (*all[i].place) w->be->ops->free(w->be, *all[i].place);
     nx_free(w);
@@ -298,7 +316,7 @@ static void rotate(nx_walk *w, const nx_layer *l, int32_t T)
     ops->rope(w->be, w->k, cs, hp->rope_kind, T, hp->n_heads_kv, hp->head_dim, hp->n_rot);
 }
 
-static void attention_block(nx_walk *w, nx_kv *kv, int32_t layer, const nx_walk_rows *s)
+static void attention_block(nx_walk *w, nx_kv *kv, int32_t layer, int32_t n_seqs, int32_t T)
 {
     const nx_backend_ops *ops = w->be->ops;
     const nx_hparams     *hp = &w->m->hp;
@@ -308,78 +326,145 @@ static void attention_block(nx_walk *w, nx_kv *kv, int32_t layer, const nx_walk_
             .scale = hp->attn_scale, .softcap = hp->attn_softcap, .window = l->kind.window};
 
     if (hp->attn_scale_by_layer) opts.scale /= (float)(layer + 1);
-    if (l->attn_norm) nx_walk_norm(w, w->h, w->x, l->attn_norm, l->attn_norm_b, s->T, hp->n_embd);
-    project_qkv(w, l, l->attn_norm ? w->h : w->x, s->T);
-    rotate(w, l, s->T);
-    ops->kv_store(w->be, &keys, w->k, s->pos0, s->T);
-    ops->kv_store(w->be, &values, w->v, s->pos0, s->T);
-    ops->attention(w->be, w->att, w->q, &keys, &values, s->pos0, s->T, hp->n_heads, &opts);
-    nx_walk_leave(w, &l->wo, l->bo, l->post_attn_norm, w->att, s->T);
+    if (l->attn_norm) nx_walk_norm(w, w->h, w->x, l->attn_norm, l->attn_norm_b, T, hp->n_embd);
+    project_qkv(w, l, l->attn_norm ? w->h : w->x, T);
+    rotate(w, l, T);
+    ops->kv_store(w->be, &keys, w->k, w->seqs, n_seqs);
+    ops->kv_store(w->be, &values, w->v, w->seqs, n_seqs);
+    ops->attention(w->be, w->att, w->q, &keys, &values, w->seqs, n_seqs, hp->n_heads, &opts);
+    nx_walk_leave(w, &l->wo, l->bo, l->post_attn_norm, w->att, T);
 }
 
 /* ---- The step ---- */
 
-static void embed(nx_walk *w, const nx_walk_rows *s)
+/* What a caller promises of a sequence, with room for `room` rows. */
+static void expect_sound(const nx_walk *w, const nx_kv *kv, const nx_walk_seq *s, int32_t room)
+{
+    (void)w, (void)kv, (void)room;
+    assert(s->T >= 1 && s->T <= room && s->n_logits >= 0 && s->n_logits <= s->T);
+    assert(s->pos0 >= 0 && s->T <= w->sizes.n_pos - s->pos0 && s->n_seq >= s->pos0 + s->T);
+    for (int32_t t = 0; t < s->T; t++) assert(s->ids[t] >= 0 && s->ids[t] < w->m->hp.n_vocab);
+    for (int32_t i = 0; i <= (s->pos0 + s->T - 1) / kv->page_len; i++)
+        assert(s->pages[i] >= 0 && s->pages[i] < kv->n_pages);
+}
+
+/* Lay the rows of the sequences one after the other. Returns how many there are. */
+static int32_t lay_out(nx_walk *w, const nx_kv *kv, const nx_walk_seq *seqs, int32_t n_seqs)
+{
+    int32_t T = 0;
+
+    assert(n_seqs >= 1 && n_seqs <= w->sizes.n_seqs_max);
+    for (int32_t i = 0; i < n_seqs; i++) {
+        const nx_walk_seq *s = &seqs[i];
+        expect_sound(w, kv, s, w->sizes.n_batch - T);
+        w->seqs[i] = (nx_seq_rows){.pages = s->pages, .row0 = T, .T = s->T, .pos0 = s->pos0};
+        memcpy(w->ids + T, s->ids, (size_t)s->T * sizeof *s->ids);
+        T += s->T;
+    }
+    return T;
+}
+
+static void embed(nx_walk *w, int32_t n_seqs, int32_t T)
 {
     const nx_backend_ops *ops = w->be->ops;
     const nx_hparams     *hp = &w->m->hp;
 
-    ops->embed(w->be, w->x, &w->m->tok_embd, s->ids, s->T, hp->embd_scale);
+    ops->embed(w->be, w->x, &w->m->tok_embd, w->ids, T, hp->embd_scale);
     if (!w->m->positions.data) return;
-    for (int32_t t = 0; t < s->T; t++) w->pos[t] = s->pos0 + t;
-    ops->embed(w->be, w->h, &w->m->positions, w->pos, s->T, 1.0f);
-    ops->add(w->be, w->x, w->h, (int64_t)s->T * hp->n_embd, 1.0f);
+    for (const nx_seq_rows *s = w->seqs; s < w->seqs + n_seqs; s++)
+        for (int32_t t = 0; t < s->T; t++) w->pos[s->row0 + t] = s->pos0 + t;
+    ops->embed(w->be, w->h, &w->m->positions, w->pos, T, 1.0f);
+    ops->add(w->be, w->x, w->h, (int64_t)T * hp->n_embd, 1.0f);
 }
 
-/* Frequencies change only where the text's length has a say. */
-static void turn(nx_walk *w, const nx_walk_rows *s)
+/* What frequencies know of a text's length: those of equal numbers are equal. */
+static int32_t rope_length(const nx_model *m, int32_t n_seq)
+{
+    switch (m->hp.rope_scaling) {
+    case NX_ROPE_SCALING_LONGROPE: return nx_rope_epoch(m, n_seq);
+    case NX_ROPE_SCALING_DYNAMIC: return n_seq;
+    default: return 0;
+    }
+}
+
+static void find_frequencies(nx_walk *w, int32_t n_seq)
+{
+    int32_t length = rope_length(w->m, n_seq);
+
+    if (w->turned && w->turned_for == length) return;
+    for (int set = 0; set < NX_ROPE_SETS; set++)
+        if (w->cs[set]) nx_rope_frequencies(w->freq[set], w->m, (nx_rope_set)set, n_seq);
+    w->turned = true;
+    w->turned_for = length;
+}
+
+/* The angles of every row, by its place in its own text. */
+static void turn(nx_walk *w, const nx_walk_seq *seqs, int32_t n_seqs)
 {
     const nx_hparams *hp = &w->m->hp;
-    bool              by_length =
-        hp->rope_scaling == NX_ROPE_SCALING_LONGROPE || hp->rope_scaling == NX_ROPE_SCALING_DYNAMIC;
 
-    for (int set = 0; set < NX_ROPE_SETS; set++) {
-        float magnitude = set == NX_ROPE_LOCAL ? 1.0f : (float)hp->rope_magnitude;
-        if (!w->cs[set]) continue;
-        if (!w->turned || by_length)
-            nx_rope_frequencies(w->freq[set], w->m, (nx_rope_set)set, s->n_seq);
-        nx_rope_table(w->cs[set], w->freq[set], hp->n_rot, magnitude, s->pos0, s->T);
+    for (int32_t i = 0; i < n_seqs; i++) {
+        const nx_seq_rows *s = &w->seqs[i];
+        find_frequencies(w, seqs[i].n_seq);
+        for (int set = 0; set < NX_ROPE_SETS; set++) {
+            float magnitude = set == NX_ROPE_LOCAL ? 1.0f : (float)hp->rope_magnitude;
+            if (w->cs[set])
+                nx_rope_table(w->cs[set] + (int64_t)s->row0 * hp->n_rot, w->freq[set], hp->n_rot,
+                              magnitude, s->pos0, s->T);
+        }
     }
-    w->turned = true;
 }
 
-static void emit_logits(nx_walk *w, const nx_walk_rows *s, nx_logits_fn on_logits, void *ctx)
+/* Logits of the n rows whose numbers are in `wanted`, and whose normed activations are in h. */
+static void emit_some(nx_walk *w, int32_t n, nx_logits_fn on_logits, void *ctx)
 {
     const nx_backend_ops *ops = w->be->ops;
-    const nx_model       *m = w->m;
-    const nx_hparams     *hp = &m->hp;
-    bool                  bent = hp->logit_scale != 1 || hp->final_softcap > 0;
+    const nx_hparams     *hp = &w->m->hp;
 
-    for (int32_t t = s->T - s->n_logits; t < s->T; t += w->logit_rows) {
-        int32_t rows = s->T - t < w->logit_rows ? s->T - t : w->logit_rows;
-        nx_walk_norm(w, w->h, w->x + (int64_t)t * hp->n_embd, m->out_norm, m->out_norm_b, rows,
-                     hp->n_embd);
-        ops->matmul(w->be, &w->logits, (const nx_tensor *const[]){&m->head}, 1, w->h, rows, false);
-        if (bent)
-            ops->softcap(w->be, w->logits, (int64_t)rows * hp->n_vocab, 1.0f / hp->logit_scale,
-                         hp->final_softcap);
-        for (int32_t r = 0; r < rows; r++)
-            on_logits(ctx, t + r, w->logits + (int64_t)r * hp->n_vocab);
-    }
+    if (n == 0) return;
+    ops->matmul(w->be, &w->logits, (const nx_tensor *const[]){&w->m->head}, 1, w->h, n, false);
+    if (hp->logit_scale != 1 || hp->final_softcap > 0)
+        ops->softcap(w->be, w->logits, (int64_t)n * hp->n_vocab, 1.0f / hp->logit_scale,
+                     hp->final_softcap);
+    for (int32_t i = 0; i < n; i++)
+        on_logits(ctx, w->wanted[i], w->logits + (int64_t)i * hp->n_vocab);
 }
 
-void nx_walk_step(nx_walk *w, nx_kv *kv, const nx_walk_rows *s, nx_logits_fn on_logits, void *ctx)
+/* Wanted rows are few and lie apart (the last of each sequence), and the head is the largest matrix:
+ * they are gathered, so that it is read once for as many as there is room for. */
+static void emit_logits(nx_walk *w, const nx_walk_seq *seqs, int32_t n_seqs, nx_logits_fn on_logits,
+                        void *ctx)
 {
-    assert(s->T >= 1 && s->T <= w->n_batch && s->pos0 >= 0 && s->pos0 + s->T <= kv->n_pos &&
-           kv->n_pos <= w->n_pos && s->n_seq >= s->pos0 + s->T);
-    for (int32_t t = 0; t < s->T; t++) assert(s->ids[t] >= 0 && s->ids[t] < w->m->hp.n_vocab);
+    const nx_model *m = w->m;
+    int64_t         D = m->hp.n_embd;
+    int32_t         n = 0, room = w->sizes.logit_rows;
 
-    embed(w, s);
-    turn(w, s);
-    for (int32_t l = 0; l < w->m->hp.n_layers; l++) {
-        if (w->m->hp.parallel) nx_walk_ffn_enter(w, l, s->T);
-        attention_block(w, kv, l, s);
-        nx_walk_ffn(w, l, s->T);
+    for (int32_t i = 0; i < n_seqs; i++) {
+        int32_t end = w->seqs[i].row0 + seqs[i].T;
+        for (int32_t row = end - seqs[i].n_logits, some; row < end; row += some) {
+            some = end - row < room - n ? end - row : room - n;
+            nx_walk_norm(w, w->h + n * D, w->x + row * D, m->out_norm, m->out_norm_b, some, D);
+            for (int32_t r = 0; r < some; r++) w->wanted[n + r] = row + r;
+            n += some;
+            if (n < room) continue;
+            emit_some(w, n, on_logits, ctx);
+            n = 0;
+        }
     }
-    emit_logits(w, s, on_logits, ctx);
+    emit_some(w, n, on_logits, ctx);
+}
+
+void nx_walk_step(nx_walk *w, nx_kv *kv, const nx_walk_seq *seqs, int32_t n_seqs,
+                  nx_logits_fn on_logits, void *ctx)
+{
+    int32_t T = lay_out(w, kv, seqs, n_seqs);
+
+    embed(w, n_seqs, T);
+    turn(w, seqs, n_seqs);
+    for (int32_t l = 0; l < w->m->hp.n_layers; l++) {
+        if (w->m->hp.parallel) nx_walk_ffn_enter(w, l, T);
+        attention_block(w, kv, l, n_seqs, T);
+        nx_walk_ffn(w, l, T);
+    }
+    emit_logits(w, seqs, n_seqs, on_logits, ctx);
 }

@@ -11,35 +11,55 @@
 
 typedef struct nx_walk nx_walk;
 
-/* Plan for at most n_batch rows in one step over at most n_pos positions. model and be are
- * borrowed. NX_EUNSUPPORTED names a tensor whose type the backend can't compute; NX_ENOMEM. */
-nx_status nx_walk_create(nx_walk **out, const nx_model *model, nx_backend *be, int32_t n_batch,
-                         int32_t n_pos, nx_error *err);
+/* The largest step that a walk is planned for. */
+typedef struct nx_walk_sizes {
+    int32_t n_batch;    /* rows of one step, of all its sequences together; at least 1 */
+    int32_t n_pos;      /* positions of the longest sequence; at least 1 */
+    int32_t n_seqs_max; /* sequences in one step; 0: one */
+    int32_t logit_rows; /* rows of logits computed at once; 0: NX_LOGIT_ROWS_DEFAULT. More than
+                         * n_batch are never needed nor taken */
+} nx_walk_sizes;
+
+/* With a vocabulary of 128 k a row takes half a megabyte. */
+#define NX_LOGIT_ROWS_DEFAULT 8
+
+/* model and be are borrowed. NX_EINVAL: sizes that can't be; NX_EUNSUPPORTED names a tensor whose
+ * type the backend can't compute; NX_ENOMEM. */
+nx_status nx_walk_create(nx_walk **out, const nx_model *model, nx_backend *be,
+                         const nx_walk_sizes *sizes, nx_error *err);
 void      nx_walk_destroy(nx_walk *w);
 uint64_t  nx_walk_bytes(const nx_walk *w); /* activations it holds */
 
 /* The same without a model's weights: bytes of activations that a walk would hold. */
-uint64_t nx_walk_bytes_planned(const nx_hparams *hp, int32_t n_batch, int32_t n_pos);
+uint64_t nx_walk_bytes_planned(const nx_hparams *hp, const nx_walk_sizes *sizes);
 
 /* Likewise of the backend's scratch. */
-uint64_t nx_walk_scratch_planned(const nx_hparams *hp, const nx_backend *be, int32_t n_batch,
-                                 int32_t n_pos);
+uint64_t nx_walk_scratch_planned(const nx_hparams *hp, const nx_backend *be,
+                                 const nx_walk_sizes *sizes);
 
-/* Receives the logits [n_vocab] of row t of the step; borrowed for the call. */
-typedef void (*nx_logits_fn)(void *ctx, int32_t t, const float *logits);
+/* Receives the logits [n_vocab] of a row of the step; borrowed for the call. Rows are counted over
+ * the whole step, from 0. */
+typedef void (*nx_logits_fn)(void *ctx, int32_t row, const float *logits);
 
-/* The rows of one step: ids[0..T) at positions pos0 .. pos0+T-1, 1 <= T <= n_batch,
- * pos0 + T <= n_pos, ids in range (asserted). */
-typedef struct nx_walk_rows {
+/* What a step computes of one sequence: ids[0..T) at positions pos0 .. pos0+T-1. T >= 1,
+ * pos0 + T <= n_pos, ids in the vocabulary, pages in the cache (asserted). Everything is borrowed
+ * for the call. */
+typedef struct nx_walk_seq {
     const int32_t *ids;
+    const int32_t *pages; /* position p is kept in page pages[p / page_len], at place p % page_len.
+                           * Those below pos0 were stored before, perhaps for another sequence that
+                           * begins the same; those from pos0 on are no other sequence's */
     int32_t        T, pos0;
     int32_t n_seq;    /* tokens of the text as far as it is known, >= pos0 + T: longrope and dynamic
-                      rope scaling look at it (rope.h) */
-    int32_t n_logits; /* the last 0..T rows whose logits go to on_logits, in order */
-} nx_walk_rows;
+                       * rope scaling look at it (rope.h) */
+    int32_t n_logits; /* the last 0..T rows whose logits are wanted */
+} nx_walk_seq;
 
-/* Compute the rows. Their keys and values are stored in kv. */
-void nx_walk_step(nx_walk *w, nx_kv *kv, const nx_walk_rows *step, nx_logits_fn on_logits,
-                  void *ctx);
+/* Compute 1..n_seqs_max sequences side by side, n_batch rows in all at most: the rows of each follow
+ * those of the one before. Their keys and values are stored in kv; the wanted logits go to on_logits
+ * in ascending order of row. No bit of a sequence depends on what stands beside it, nor on where its
+ * pages lie, nor on how its rows are cut into steps (unless a weight is int8: backend.h tells why). */
+void nx_walk_step(nx_walk *w, nx_kv *kv, const nx_walk_seq *seqs, int32_t n_seqs,
+                  nx_logits_fn on_logits, void *ctx);
 
 #endif

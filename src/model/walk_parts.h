@@ -8,9 +8,13 @@
 struct nx_walk {
     const nx_model *m;
     nx_backend     *be;
-    int32_t         n_batch, n_pos, logit_rows;
+    nx_walk_sizes   sizes; /* none 0 */
     uint64_t        bytes;
-    bool            turned;              /* freq holds frequencies */
+    bool            turned;              /* freq holds frequencies, */
+    int32_t         turned_for;          /* those of texts of this length (rope_length in walk.c) */
+    nx_seq_rows    *seqs;                /* [n_seqs_max]: those of the step at work */
+    int32_t        *ids;                 /* [n_batch] */
+    int32_t        *wanted;              /* [logit_rows]: rows whose logits are computed next */
     float          *freq[NX_ROPE_SETS];  /* [n_rot / 2] */
     float          *cs[NX_ROPE_SETS];    /* [n_batch, n_rot / 2, 2] */
     int32_t        *pos;                 /* [n_batch] */

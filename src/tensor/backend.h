@@ -62,13 +62,28 @@
 
 typedef struct nx_backend nx_backend;
 
-/* One layer's keys or values: [n_pos, n_heads, head_dim], one row = one position of one head,
- * nx_dtype_row_bytes(dtype, head_dim) bytes. dtype: F32, F16, Q8_0 (head_dim % 32 == 0). */
+/* One layer's keys or values, in pages: [n_pages, page_len, n_heads, head_dim]. One row = one
+ * position of one head, nx_dtype_row_bytes(dtype, head_dim) bytes. dtype: F32, F16, Q8_0
+ * (head_dim % 32 == 0). */
 typedef struct nx_kv_view {
     void    *data;
     nx_dtype dtype;
-    int32_t  n_pos, n_heads, head_dim;
+    int32_t  n_pages, page_len; /* page_len: positions of one page, at least 1 */
+    int32_t  n_heads, head_dim;
 } nx_kv_view;
+
+/* The rows of one sequence in a step: rows row0 .. row0+T-1 of the activations stand at positions
+ * pos0 .. pos0+T-1. Position p lies in page pages[p / page_len], at place p % page_len; so pages
+ * has an entry for each page up to that of position pos0+T-1 (those wholly before a window are not
+ * looked at). Sequences may share pages that are only read: a position is stored by one of them.
+ *
+ * The sequences of a step follow each other without a gap: row0 of the first is 0, and of each
+ * other the end of the one before; T >= 1. They and their pages are the caller's own memory,
+ * borrowed for the call. */
+typedef struct nx_seq_rows {
+    const int32_t *pages;
+    int32_t        row0, T, pos0;
+} nx_seq_rows;
 
 typedef enum nx_rope_kind {
     NX_ROPE_PAIRS,  /* rotates (x[2i], x[2i+1]): `llama` in GGUF */
@@ -79,7 +94,7 @@ typedef enum nx_rope_kind {
 typedef struct nx_backend_sizes {
     int32_t n_rows_max;    /* T: rows of activations in one op */
     int64_t n_cols_max;    /* K: the longest row given to matmul */
-    int32_t n_pos_max;     /* positions that attention reads */
+    int32_t n_pos_max;     /* positions of one sequence that attention reads */
     int32_t n_slots_max;   /* T * k rows of matmul_experts; 0: the model has no experts */
     int32_t n_experts_max; /* E; 0 like n_slots_max */
 } nx_backend_sizes;
@@ -146,15 +161,17 @@ typedef struct nx_backend_ops {
     void (*rope)(nx_backend *be, float *x, const float *cs, nx_rope_kind kind, int32_t T, int32_t H,
                  int32_t D, int32_t n_rot);
 
-    /* Store src [T, n_heads, head_dim] at positions pos0 .. pos0+T-1 of the view. f16 rounds to
-     * nearest even; q8_0 is ggml's reference quantisation (d rounded to f16 after use, codes by
-     * roundf), with tiny and non-finite blocks as in q8(x). */
-    void (*kv_store)(nx_backend *be, const nx_kv_view *kv, const float *src, int32_t pos0,
-                     int32_t T);
+    /* Store src [rows, n_heads, head_dim] at the positions where the rows of n_seqs sequences
+     * stand. f16 rounds to nearest even; q8_0 is ggml's reference quantisation (d rounded to f16
+     * after use, codes by roundf), with tiny and non-finite blocks as in q8(x). */
+    void (*kv_store)(nx_backend *be, const nx_kv_view *kv, const float *src,
+                     const nx_seq_rows *seqs, int32_t n_seqs);
 
-    /* Causal grouped-query attention. q, out [T, H, D]; row t stands at position P = pos0 + t and
-     * sees positions first .. P, first = 0, or max(0, P - window + 1) with a window. Query head h
-     * reads KV head h / (H / n_heads).
+    /* Causal grouped-query attention, each row over its own sequence. q, out [rows, H, D]; row
+     * row0 + t of a sequence stands at position P = pos0 + t and sees its positions first .. P,
+     * first = 0, or max(0, P - window + 1) with a window. Query head h reads KV head
+     * h / (H / n_heads). k and v have the same pages, heads and head_dim; types may differ. Where
+     * the pages lie, and what stands beside a row in its step, changes no bit of it.
      *   score_p = lanes16(D, c(q_i) * k_i) * scale ; with a softcap, score_p = softcap *
      *   nx_tanhf(score_p / softcap) ; m = max ; e_p = nx_expf(score_p - m) ;
      *   sum = lanes16-order sum of e_p over p - first (each step acc[l] += e_p) ; r = 1 / sum ;
@@ -166,7 +183,7 @@ typedef struct nx_backend_ops {
      * 0.0097 and takes the distance to transformers with an f16 cache from 0.78e-3 of the logits'
      * deviation to 0.98e-3 (tiny models of dim 64), where 1e-3 is allowed. out apart from q. */
     void (*attention)(nx_backend *be, float *out, const float *q, const nx_kv_view *k,
-                      const nx_kv_view *v, int32_t pos0, int32_t T, int32_t H,
+                      const nx_kv_view *v, const nx_seq_rows *seqs, int32_t n_seqs, int32_t H,
                       const nx_attention_opts *opts);
 
     /* out[i] = act(gate[i]) * up[i], or act(gate[i]) alone when up is NULL.   n values; out may be

@@ -92,15 +92,46 @@ NX_INLINE __m128 dot_row(const float *q, int n_q, int32_t D, const uint8_t *row,
     return fold_heads(lo, hi);
 }
 
-/* scores[h][p] of all positions. */
-NX_INLINE void score(float *scores, const float *q, int n_q, int32_t D, const uint8_t *k,
-                     size_t stride, nx_dtype dtype, int32_t n_pos, float scale)
+/* Positions of a span, counted from its first, that lie in one page: their rows follow each other
+ * at one stride, so the loop over them has no division and no look at the table. */
+typedef struct stretch {
+    const int32_t *page; /* the next one */
+    int32_t        place;
+    int32_t        p, end; /* p .. end - 1 */
+    const uint8_t *row;    /* of p */
+} stretch;
+
+NX_INLINE stretch before_first(const nx_attend_span *s)
 {
-    for (int32_t p = 0; p < n_pos; p++) {
-        float y[HEADS];
-        _mm_storeu_ps(
-            y, _mm_mul_ps(dot_row(q, n_q, D, k + (size_t)p * stride, dtype), _mm_set1_ps(scale)));
-        for (int h = 0; h < n_q; h++) scores[(int64_t)h * n_pos + p] = y[h];
+    return (stretch){.page = s->pages + s->first / s->page_len, .place = s->first % s->page_len};
+}
+
+/* Move on to the next stretch, once p has come to end. False: there is none. */
+NX_INLINE bool next_stretch(stretch *t, const nx_attend_span *s, const nx_cached *c)
+{
+    int32_t left = s->n_pos - t->end, n = s->page_len - t->place;
+
+    if (left <= 0) return false;
+    t->p = t->end;
+    t->end += n < left ? n : left;
+    t->row = c->base + (size_t)*t->page++ * c->page_bytes + (size_t)t->place * c->stride;
+    t->place = 0;
+    return true;
+}
+
+/* scores[h][p] of all positions. */
+NX_INLINE void score(float *scores, const float *q, int n_q, int32_t D, const nx_attend_span *s,
+                     nx_dtype dtype, float scale)
+{
+    const size_t  stride = s->k.stride;
+    const int64_t n_pos = s->n_pos;
+
+    for (stretch t = before_first(s); next_stretch(&t, s, &s->k);) {
+        for (; t.p < t.end; t.p++, t.row += stride) {
+            float y[HEADS];
+            _mm_storeu_ps(y, _mm_mul_ps(dot_row(q, n_q, D, t.row, dtype), _mm_set1_ps(scale)));
+            for (int h = 0; h < n_q; h++) scores[h * n_pos + t.p] = y[h];
+        }
     }
 }
 
@@ -148,21 +179,25 @@ static void soften(float *x, int32_t n)
 }
 
 /* out[h] = sum over p of w[h][p] * v_p, positions ascending. n_q is constant. */
-NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const uint8_t *v, size_t stride,
-                   nx_dtype dtype, int32_t n_pos)
+NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const nx_attend_span *s,
+                   nx_dtype dtype)
 {
-    int32_t i = 0;
+    const size_t  stride = s->v.stride;
+    const int64_t n_pos = s->n_pos;
+    int32_t       i = 0;
 
     for (; i + 16 <= D; i += 16) {
         __m256 lo[HEADS], hi[HEADS];
         for (int h = 0; h < n_q; h++) lo[h] = hi[h] = _mm256_setzero_ps();
-        for (int32_t p = 0; p < n_pos; p++) {
-            __m256 a, b;
-            load_cached(&a, &b, v + (size_t)p * stride, dtype, i);
-            for (int h = 0; h < n_q; h++) {
-                __m256 e = _mm256_broadcast_ss(w + (int64_t)h * n_pos + p);
-                lo[h] = _mm256_fmadd_ps(e, a, lo[h]);
-                hi[h] = _mm256_fmadd_ps(e, b, hi[h]);
+        for (stretch t = before_first(s); next_stretch(&t, s, &s->v);) {
+            for (; t.p < t.end; t.p++, t.row += stride) {
+                __m256 a, b;
+                load_cached(&a, &b, t.row, dtype, i);
+                for (int h = 0; h < n_q; h++) {
+                    __m256 e = _mm256_broadcast_ss(w + h * n_pos + t.p);
+                    lo[h] = _mm256_fmadd_ps(e, a, lo[h]);
+                    hi[h] = _mm256_fmadd_ps(e, b, hi[h]);
+                }
             }
         }
         for (int h = 0; h < n_q; h++) {
@@ -173,8 +208,9 @@ NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const uint8_t
     for (; i < D; i++) {
         for (int h = 0; h < n_q; h++) {
             float o = 0;
-            for (int32_t p = 0; p < n_pos; p++)
-                o = fmaf(w[(int64_t)h * n_pos + p], cached1(v + (size_t)p * stride, dtype, i), o);
+            for (stretch t = before_first(s); next_stretch(&t, s, &s->v);)
+                for (; t.p < t.end; t.p++, t.row += stride)
+                    o = fmaf(w[h * n_pos + t.p], cached1(t.row, dtype, i), o);
             out[h * D + i] = o;
         }
     }
@@ -190,49 +226,49 @@ NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const uint8_t
     }
 
 #define DEFINE_FOR(NAME)                                                                           \
-    static void score_##NAME(float *s, const float *q, int n_q, int32_t D, const uint8_t *k,       \
-                             size_t stride, int32_t n_pos, float scale)                            \
+    static void score_##NAME(float *x, const float *q, int n_q, int32_t D,                         \
+                             const nx_attend_span *s, float scale)                                 \
     {                                                                                              \
-        BY_HEADS(score(s, q, 1, D, k, stride, NX_DTYPE_##NAME, n_pos, scale),                      \
-                 score(s, q, 2, D, k, stride, NX_DTYPE_##NAME, n_pos, scale),                      \
-                 score(s, q, 3, D, k, stride, NX_DTYPE_##NAME, n_pos, scale),                      \
-                 score(s, q, 4, D, k, stride, NX_DTYPE_##NAME, n_pos, scale))                      \
+        BY_HEADS(score(x, q, 1, D, s, NX_DTYPE_##NAME, scale),                                     \
+                 score(x, q, 2, D, s, NX_DTYPE_##NAME, scale),                                     \
+                 score(x, q, 3, D, s, NX_DTYPE_##NAME, scale),                                     \
+                 score(x, q, 4, D, s, NX_DTYPE_##NAME, scale))                                     \
     }                                                                                              \
-    static void mix_##NAME(float *out, const float *s, int n_q, int32_t D, const uint8_t *v,       \
-                           size_t stride, int32_t n_pos)                                           \
+    static void mix_##NAME(float *out, const float *x, int n_q, int32_t D,                         \
+                           const nx_attend_span *s)                                                \
     {                                                                                              \
-        BY_HEADS(mix(out, s, 1, D, v, stride, NX_DTYPE_##NAME, n_pos),                             \
-                 mix(out, s, 2, D, v, stride, NX_DTYPE_##NAME, n_pos),                             \
-                 mix(out, s, 3, D, v, stride, NX_DTYPE_##NAME, n_pos),                             \
-                 mix(out, s, 4, D, v, stride, NX_DTYPE_##NAME, n_pos))                             \
+        BY_HEADS(mix(out, x, 1, D, s, NX_DTYPE_##NAME), mix(out, x, 2, D, s, NX_DTYPE_##NAME),     \
+                 mix(out, x, 3, D, s, NX_DTYPE_##NAME), mix(out, x, 4, D, s, NX_DTYPE_##NAME))     \
     }
 
 DEFINE_FOR(F32)
 DEFINE_FOR(F16)
 DEFINE_FOR(Q8_0)
 
-void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
-                    size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
-                    nx_dtype v_dtype, int32_t n_pos, float scale, float softcap, float *scores)
+void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
+                    float scale, float softcap, float *scores)
 {
-    if (k_dtype == NX_DTYPE_F16) {
+    const nx_dtype k = span->k.dtype, v = span->v.dtype;
+    const int64_t  n_pos = span->n_pos;
+
+    if (k == NX_DTYPE_F16) {
         round_query(out, q, (int64_t)n_q * D); /* out is free until values are mixed */
         q = out;
     }
-    if (k_dtype == NX_DTYPE_F16)
-        score_F16(scores, q, n_q, D, k, k_stride, n_pos, scale);
-    else if (k_dtype == NX_DTYPE_Q8_0)
-        score_Q8_0(scores, q, n_q, D, k, k_stride, n_pos, scale);
+    if (k == NX_DTYPE_F16)
+        score_F16(scores, q, n_q, D, span, scale);
+    else if (k == NX_DTYPE_Q8_0)
+        score_Q8_0(scores, q, n_q, D, span, scale);
     else
-        score_F32(scores, q, n_q, D, k, k_stride, n_pos, scale);
+        score_F32(scores, q, n_q, D, span, scale);
 
-    if (softcap > 0) nx_softcap_avx2(scores, (int64_t)n_q * n_pos, 1.0f, softcap);
-    for (int h = 0; h < n_q; h++) soften(scores + (int64_t)h * n_pos, n_pos);
+    if (softcap > 0) nx_softcap_avx2(scores, n_q * n_pos, 1.0f, softcap);
+    for (int h = 0; h < n_q; h++) soften(scores + h * n_pos, span->n_pos);
 
-    if (v_dtype == NX_DTYPE_F16)
-        mix_F16(out, scores, n_q, D, v, v_stride, n_pos);
-    else if (v_dtype == NX_DTYPE_Q8_0)
-        mix_Q8_0(out, scores, n_q, D, v, v_stride, n_pos);
+    if (v == NX_DTYPE_F16)
+        mix_F16(out, scores, n_q, D, span);
+    else if (v == NX_DTYPE_Q8_0)
+        mix_Q8_0(out, scores, n_q, D, span);
     else
-        mix_F32(out, scores, n_q, D, v, v_stride, n_pos);
+        mix_F32(out, scores, n_q, D, span);
 }

@@ -4,8 +4,7 @@
 
 #include "backend/cpu/kernels.h"
 
-void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
-                    size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
-                    nx_dtype v_dtype, int32_t n_pos, float scale, float softcap, float *scores);
+void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
+                    float scale, float softcap, float *scores);
 
 #endif

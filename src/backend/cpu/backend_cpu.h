@@ -45,6 +45,13 @@ typedef struct nx_cpu_backend {
 void nx_cpu_matmul(nx_backend *be, float *const out[], const nx_tensor *const w[], int32_t n_w,
                    const float *x, int32_t T, bool add);
 
+/* Those in cache.c. */
+void nx_cpu_kv_store(nx_backend *be, const nx_kv_view *kv, const float *src,
+                     const nx_seq_rows *seqs, int32_t n_seqs);
+void nx_cpu_attention(nx_backend *be, float *out, const float *q, const nx_kv_view *k,
+                      const nx_kv_view *v, const nx_seq_rows *seqs, int32_t n_seqs, int32_t H,
+                      const nx_attention_opts *opts);
+
 /* Those in elementwise.c. */
 void nx_cpu_act_mul(nx_backend *be, float *out, const float *gate, const float *up, int64_t n,
                     nx_activation kind);

@@ -235,98 +235,6 @@ static void cpu_rope(nx_backend *be, float *x, const float *cs, nx_rope_kind kin
     nx_pool_run(self(be)->pool, T, nx_cpu_grain_rows((int64_t)H * D), rope_rows, &j);
 }
 
-typedef struct store_job {
-    const nx_kernels *k;
-    const nx_kv_view *kv;
-    const float      *src;
-    int32_t           pos0;
-} store_job;
-
-/* Heads of one position lie side by side, so a position is one run of blocks. */
-static void store_rows(void *ctx, int thread, int64_t begin, int64_t end)
-{
-    const store_job *j = ctx;
-    int64_t          n = (int64_t)j->kv->n_heads * j->kv->head_dim;
-    size_t           row_bytes = nx_dtype_row_bytes(j->kv->dtype, n);
-
-    (void)thread;
-    for (int64_t t = begin; t < end; t++) {
-        uint8_t     *dst = (uint8_t *)j->kv->data + (size_t)(j->pos0 + t) * row_bytes;
-        const float *src = j->src + t * n;
-        if (j->kv->dtype == NX_DTYPE_F16)
-            j->k->store_f16(dst, src, n);
-        else if (j->kv->dtype == NX_DTYPE_Q8_0)
-            j->k->store_q8_0(dst, src, n);
-        else
-            memcpy(dst, src, row_bytes);
-    }
-}
-
-static void cpu_kv_store(nx_backend *be, const nx_kv_view *kv, const float *src, int32_t pos0,
-                         int32_t T)
-{
-    store_job j = {&self(be)->kernels, kv, src, pos0};
-
-    assert(pos0 >= 0 && T <= kv->n_pos - pos0);
-    nx_pool_run(self(be)->pool, T, nx_cpu_grain_rows((int64_t)kv->n_heads * kv->head_dim),
-                store_rows, &j);
-}
-
-/* Work of attention is cut into (run of query heads of one KV head, token), tokens innermost: the
- * keys and values of a head stay in cache from token to token, and as every thread gets whole
- * heads where it can, the triangle under the causal mask is shared fairly. */
-typedef struct attend_job {
-    nx_cpu_backend          *cpu;
-    float                   *out;
-    const float             *q;
-    const nx_kv_view        *k, *v;
-    int32_t                  pos0, T, H;
-    int32_t                  group;  /* query heads per KV head */
-    int32_t                  chunk;  /* query heads per item, at most */
-    int32_t                  chunks; /* items of one KV head and token */
-    const nx_attention_opts *opts;
-} attend_job;
-
-static void attend_items(void *ctx, int thread, int64_t begin, int64_t end)
-{
-    const attend_job *j = ctx;
-    int32_t           D = j->k->head_dim;
-    size_t k_head = nx_dtype_row_bytes(j->k->dtype, D), v_head = nx_dtype_row_bytes(j->v->dtype, D);
-    size_t k_stride = k_head * (size_t)j->k->n_heads, v_stride = v_head * (size_t)j->v->n_heads;
-    size_t n_pos_max = (size_t)j->cpu->sizes.n_pos_max;
-    float *scores = j->cpu->scores + (size_t)thread * NX_ATTEND_HEADS * n_pos_max;
-
-    for (int64_t i = begin; i < end; i++) {
-        int32_t t = (int32_t)(i % j->T), run = (int32_t)(i / j->T);
-        int32_t kv = run / j->chunks, first = run % j->chunks * j->chunk;
-        int32_t n_q = j->group - first < j->chunk ? j->group - first : j->chunk;
-        int64_t at = ((int64_t)t * j->H + (int64_t)kv * j->group + first) * D;
-        int32_t window = j->opts->window, n_pos = j->pos0 + t + 1, hidden = 0;
-
-        if (window > 0 && n_pos > window) hidden = n_pos - window;
-        n_pos -= hidden;
-        const uint8_t *k = (const uint8_t *)j->k->data + (size_t)kv * k_head;
-        const uint8_t *v = (const uint8_t *)j->v->data + (size_t)kv * v_head;
-        j->cpu->kernels.attend(j->out + at, j->q + at, n_q, D, k + (size_t)hidden * k_stride,
-                               k_stride, j->k->dtype, v + (size_t)hidden * v_stride, v_stride,
-                               j->v->dtype, n_pos, j->opts->scale, j->opts->softcap, scores);
-    }
-}
-
-static void cpu_attention(nx_backend *be, float *out, const float *q, const nx_kv_view *k,
-                          const nx_kv_view *v, int32_t pos0, int32_t T, int32_t H,
-                          const nx_attention_opts *opts)
-{
-    nx_cpu_backend *cpu = self(be);
-    attend_job      j = {cpu, out, q, k, v, pos0, T, H, .opts = opts};
-
-    assert(H % k->n_heads == 0 && pos0 + T <= cpu->sizes.n_pos_max && pos0 + T <= k->n_pos);
-    j.group = H / k->n_heads;
-    j.chunk = j.group < NX_ATTEND_HEADS ? j.group : NX_ATTEND_HEADS;
-    j.chunks = (j.group + j.chunk - 1) / j.chunk;
-    nx_pool_run(cpu->pool, (int64_t)k->n_heads * j.chunks * T, 1, attend_items, &j);
-}
-
 /* -------- life -------- */
 
 static void cpu_destroy(nx_backend *be)
@@ -348,8 +256,8 @@ static const nx_backend_ops cpu_ops = {
     .rmsnorm = cpu_rmsnorm,
     .matmul = nx_cpu_matmul,
     .rope = cpu_rope,
-    .kv_store = cpu_kv_store,
-    .attention = cpu_attention,
+    .kv_store = nx_cpu_kv_store,
+    .attention = nx_cpu_attention,
     .act_mul = nx_cpu_act_mul,
     .layernorm = nx_cpu_layernorm,
     .bias = nx_cpu_bias,

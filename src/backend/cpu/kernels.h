@@ -62,6 +62,21 @@ typedef struct nx_act {
                              * T rounded up to whole tiles */
 } nx_act;
 
+/* Where the cached rows of one KV head lie: position p of a sequence at
+ * base + pages[p / page_len] * page_bytes + (p % page_len) * stride. */
+typedef struct nx_cached {
+    const uint8_t *base;
+    size_t         page_bytes, stride;
+    nx_dtype       dtype;
+} nx_cached;
+
+/* What one row sees of one KV head: positions first .. first + n_pos - 1, n_pos >= 1. */
+typedef struct nx_attend_span {
+    nx_cached      k, v;
+    const int32_t *pages; /* of the sequence, from its position 0 on */
+    int32_t        page_len, first, n_pos;
+} nx_attend_span;
+
 /* out[t * ldo + r] = w row r . row t of a   (added to out when `add`), r < n_rows, t < a->T.
  *   w         n_rows rows, row_bytes apart: a thread's whole share of the matrix when a->T is below
  *             pack_min, else a panel of 1..NX_PANEL_ROWS
@@ -114,11 +129,9 @@ typedef struct nx_kernels {
 
     /* n_q (1..NX_ATTEND_HEADS) query heads, one token, one KV head.
      *   out, q   [n_q, D], apart
-     *   k, v     the first position seen of this head; n_pos lie k_stride, v_stride bytes apart
      *   scores   n_q * n_pos floats of scratch */
-    void (*attend)(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
-                   size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
-                   nx_dtype v_dtype, int32_t n_pos, float scale, float softcap, float *scores);
+    void (*attend)(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
+                   float scale, float softcap, float *scores);
 
     /* n values; out may be gate, up may be NULL. */
     void (*act_mul)(float *out, const float *gate, const float *up, int64_t n, nx_activation kind);

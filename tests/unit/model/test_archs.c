@@ -495,7 +495,8 @@ static void test_a_real_shape(void **state)
     assert_int_equal(nx_model_describe(m.cp, &hp, count_params, &sum, &err), NX_OK);
     assert_int_equal(sum, 70553706496);
     assert_int_equal(hp.head_dim, 128);
-    assert_true(nx_walk_bytes_planned(&hp, 256, 4096) < 200u << 20);
+    const nx_walk_sizes sizes = {.n_batch = 256, .n_pos = 4096};
+    assert_true(nx_walk_bytes_planned(&hp, &sizes) < 200u << 20);
     unmake(&m);
 }
 

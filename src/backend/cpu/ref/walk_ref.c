@@ -90,19 +90,29 @@ static float soften(float *scores, int32_t n_pos)
     return 1.0f / nx_lanes_fold(acc);
 }
 
-void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const uint8_t *k,
-                   size_t k_stride, nx_dtype k_dtype, const uint8_t *v, size_t v_stride,
-                   nx_dtype v_dtype, int32_t n_pos, float scale, float softcap, float *scores)
+/* The cached row of position p of the span. */
+static const uint8_t *row_at(const nx_cached *c, const nx_attend_span *s, int32_t p)
 {
+    int32_t page = s->pages[(s->first + p) / s->page_len], place = (s->first + p) % s->page_len;
+
+    return c->base + (size_t)page * c->page_bytes + (size_t)place * c->stride;
+}
+
+void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
+                   float scale, float softcap, float *scores)
+{
+    const nx_cached *k = &span->k, *v = &span->v;
+    int32_t          n_pos = span->n_pos;
+
     for (int32_t h = 0; h < n_q; h++, q += D, out += D) {
         for (int32_t p = 0; p < n_pos; p++)
-            scores[p] = dot_cached(q, k + (size_t)p * k_stride, k_dtype, D);
+            scores[p] = dot_cached(q, row_at(k, span, p), k->dtype, D);
         nx_softcap_ref(scores, n_pos, scale, softcap);
         float r = soften(scores, n_pos);
 
         for (int32_t i = 0; i < D; i++) out[i] = 0;
         for (int32_t p = 0; p < n_pos; p++)
-            add_cached(out, scores[p] * r, v + (size_t)p * v_stride, v_dtype, D);
+            add_cached(out, scores[p] * r, row_at(v, span, p), v->dtype, D);
     }
 }
 

@@ -38,7 +38,7 @@ static void expect_same(const float *got, const float *expected, int64_t n, cons
                      (double)expected[i]);
 }
 
-static void expect_near(double got, double expected, double bound, const char *what)
+static inline void expect_near(double got, double expected, double bound, const char *what)
 {
     if (!(fabs(got - expected) <= bound))
         fail_msg("%s: %.9g, expected %.9g within %.3g", what, got, expected, bound);

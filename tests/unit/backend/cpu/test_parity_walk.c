@@ -155,6 +155,9 @@ static void embedding_is_decoding(void **state)
 
 /* -------- cache -------- */
 
+/* The table of a sequence whose page is as long as the cache. */
+static const int32_t one_page[] = {0};
+
 static const nx_dtype cache_types[] = {NX_DTYPE_F32, NX_DTYPE_F16, NX_DTYPE_Q8_0};
 
 /* A half or a byte of one cache equals the other's; halves that are NaN are equal. */
@@ -191,9 +194,10 @@ static void stored_positions_agree(void **state)
         src[7 * N + 40] = INFINITY;
         src[8 * N + 2] = 1e30f;
         for (int v = 0; v < variants.n; v++) {
-            nx_kv_view view = {kv[v > 0].p, dtype, N_POS, HEADS, D};
+            nx_kv_view        view = {kv[v > 0].p, dtype, 1, N_POS, HEADS, D};
+            const nx_seq_rows seq = {one_page, 0, T, 13};
             memset(view.data, 0x11, row_bytes * N_POS);
-            variants.b[v].be->ops->kv_store(variants.b[v].be, &view, src, 13, T);
+            variants.b[v].be->ops->kv_store(variants.b[v].be, &view, src, &seq, 1);
             rig_buf_check(&kv[v > 0], variants.name[v]);
             if (v) expect_same_cache(kv[1].p, kv[0].p, row_bytes * N_POS, dtype, variants.name[v]);
             for (size_t i = 0; i < 13 * row_bytes; i++)
@@ -260,20 +264,21 @@ static void check_attention(const attention_case *c, float bad)
     rig_buf     out = rig_buf_make((size_t)n * sizeof(float), 0);
     uint8_t    *kc = nx_calloc(N_POS, nx_dtype_row_bytes(c->k_dtype, kv_n));
     uint8_t    *vc = nx_calloc(N_POS, nx_dtype_row_bytes(c->v_dtype, kv_n));
-    nx_kv_view  k = {kc, c->k_dtype, N_POS, c->n_kv, c->D};
-    nx_kv_view  v = {vc, c->v_dtype, N_POS, c->n_kv, c->D};
+    nx_kv_view  k = {kc, c->k_dtype, 1, N_POS, c->n_kv, c->D};
+    nx_kv_view  v = {vc, c->v_dtype, 1, N_POS, c->n_kv, c->D};
     nx_backend *ref = variants.b[0].be;
 
+    const nx_seq_rows       all = {one_page, 0, N_POS, 0}, seq = {one_page, 0, c->T, c->pos0};
     const nx_attention_opts opts = {0.125f, c->softcap, c->window};
 
     if (bad != 0) q[n / 2] = bad;
-    ref->ops->kv_store(ref, &k, src, 0, N_POS);
+    ref->ops->kv_store(ref, &k, src, &all, 1);
     rig_fill(src, N_POS * kv_n, 2.0f);
-    ref->ops->kv_store(ref, &v, src, 0, N_POS);
-    ref->ops->attention(ref, expected, q, &k, &v, c->pos0, c->T, c->H, &opts);
+    ref->ops->kv_store(ref, &v, src, &all, 1);
+    ref->ops->attention(ref, expected, q, &k, &v, &seq, 1, c->H, &opts);
     for (int i = 1; i < variants.n; i++) {
         nx_backend *be = variants.b[i].be;
-        be->ops->attention(be, out.p, q, &k, &v, c->pos0, c->T, c->H, &opts);
+        be->ops->attention(be, out.p, q, &k, &v, &seq, 1, c->H, &opts);
         rig_buf_check(&out, variants.name[i]);
         expect_same(out.p, expected, n, variants.name[i]);
     }
