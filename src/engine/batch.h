@@ -15,7 +15,7 @@
 #define NX_ENGINE_BATCH_H
 
 #include "engine/llm.h"
-#include "engine/plan.h"
+#include "engine/timeline.h"
 #include "engine/service.h"
 
 #define NX_PAGE_LEN        16

@@ -38,6 +38,7 @@ typedef struct nx_batch {
     nx_seq         **running; /* [n_slots]: in order of admission */
     int32_t          n_running, n_paused;
     nx_pace          pace;
+    uint64_t         step_no;
     nx_walk_seq     *step; /* [n_slots] */
     nx_seq         **who;  /* [n_slots]: of step */
     int32_t          n_step, n_rows, n_prompt_rows, at;

@@ -188,7 +188,7 @@ bool nx_job_is_full(const nx_job *j)
     nx_job *me = unconst(j);
     bool    full = false;
 
-    if (atomic_load(&j->waiting_bytes) <= NX_JOB_HIGH_WATER) return false;
+    if (j->opt.whole || atomic_load(&j->waiting_bytes) <= NX_JOB_HIGH_WATER) return false;
     pthread_mutex_lock(&me->lock); /* whoever takes now must see that we wait for it */
     full = atomic_load(&j->waiting_bytes) > NX_JOB_HIGH_WATER;
     me->was_full = full;
@@ -294,7 +294,8 @@ void nx_job_notify(nx_job *j)
 {
     pthread_mutex_lock(&j->lock);
     const nx_job_news *n = &j->news;
-    bool               tell = !j->told && (n->done || n->text.len > 0 || n->n_steps > 0);
+    bool               news = n->done || (!j->opt.whole && (n->text.len > 0 || n->n_steps > 0));
+    bool               tell = news && !j->told;
     if (tell) j->told = true;
     pthread_mutex_unlock(&j->lock);
     if (tell && j->opt.wake) j->opt.wake(j->opt.ctx);

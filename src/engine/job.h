@@ -36,6 +36,7 @@ typedef struct nx_job_options {
     size_t             n_stop;
     int32_t            n_logprobs; /* -1: none; else the chosen token's, and the n likeliest */
     bool               ignore_end; /* go on after end-of-answer tokens */
+    bool               whole;      /* nobody takes before the end: wake once, then; never pause */
     nx_job_priority    priority;
     uint64_t           owner; /* who shares fairly: a key's number */
     /* There is news, or an end. Called by the service's thread: must be quick and must not call the

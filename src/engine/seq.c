@@ -235,6 +235,16 @@ static size_t tell_steps(nx_seq *s, size_t from, size_t shown, bool all, nx_job_
     return n;
 }
 
+/* With steps, text goes out by whole steps: as much of it as the last one that is wholly ready. */
+static size_t whole_steps(const nx_seq *s, size_t len)
+{
+    size_t from = s->speech.n_dropped, whole = 0;
+
+    for (size_t i = 0; i < s->n_steps && s->steps[i].end <= from + len; i++)
+        whole = s->steps[i].end - from;
+    return whole;
+}
+
 #define STEPS_AT_ONCE 64
 
 static nx_status show(nx_seq *s, const char *text, size_t len, bool all, nx_error *err)
@@ -242,6 +252,7 @@ static nx_status show(nx_seq *s, const char *text, size_t len, bool all, nx_erro
     nx_job_step told[STEPS_AT_ONCE], *list = told;
     size_t      from = s->speech.n_dropped, n, top = (size_t)(n_top(s) > 0 ? n_top(s) : 0);
 
+    if (s->n_steps && !all) len = whole_steps(s, len);
     if (s->n_steps > STEPS_AT_ONCE) list = nx_alloc(s->n_steps, sizeof *list);
     if (!list) return nx_fail(err, NX_ENOMEM, "log-probabilities");
     n = tell_steps(s, from, from + len, all, list);
