@@ -92,15 +92,12 @@ static void batch_stats(nx_service *service, nx_service_stats *out)
 static void release(nx_batch *b, nx_seq *s, nx_finish finish)
 {
     int64_t cancelled = nx_job_cancelled_ns(s->job);
-    nx_job *job = s->job;
 
-    nx_job_retain(job);
-    nx_seq_finish(s, finish);
-    nx_seq_destroy(s);
+    nx_seq_drop_pages(s); /* before anyone hears of the end */
     if (cancelled)
         nx_batch_observe(b, NX_OBSERVED_CANCEL, (double)(nx_clock_ns() - cancelled) * 1e-9);
-    nx_job_notify(job);
-    nx_job_release(job);
+    nx_seq_finish(s, finish);
+    nx_seq_destroy(s);
 }
 
 static void leave_running(nx_batch *b, int32_t i)

@@ -288,15 +288,15 @@ void nx_job_finish(nx_job *j, nx_finish finish, const nx_error *error)
     j->news.finish = finish;
     j->news.error = error ? *error : (nx_error){0};
     pthread_mutex_unlock(&j->lock);
+    if (j->opt.ended) j->opt.ended(j->opt.ctx);
 }
 
 void nx_job_notify(nx_job *j)
 {
+    if (j->opt.whole || !j->opt.wake) return;
     pthread_mutex_lock(&j->lock);
-    const nx_job_news *n = &j->news;
-    bool               news = n->done || (!j->opt.whole && (n->text.len > 0 || n->n_steps > 0));
-    bool               tell = news && !j->told;
+    bool tell = !j->told && !j->news.done && (j->news.text.len > 0 || j->news.n_steps > 0);
     if (tell) j->told = true;
     pthread_mutex_unlock(&j->lock);
-    if (tell && j->opt.wake) j->opt.wake(j->opt.ctx);
+    if (tell) j->opt.wake(j->opt.ctx);
 }

@@ -36,12 +36,14 @@ typedef struct nx_job_options {
     size_t             n_stop;
     int32_t            n_logprobs; /* -1: none; else the chosen token's, and the n likeliest */
     bool               ignore_end; /* go on after end-of-answer tokens */
-    bool               whole;      /* nobody takes before the end: wake once, then; never pause */
+    bool               whole;      /* nobody takes before the end: no wake, no pause */
     nx_job_priority    priority;
     uint64_t           owner; /* who shares fairly: a key's number */
-    /* There is news, or an end. Called by the service's thread: must be quick and must not call the
-     * service. Not called again before nx_job_take. */
+    /* Both are called by the service's thread, must be quick, and must not call the service.
+     * wake: there is news; not called again before nx_job_take. ended: once, when there will be no
+     * more; wake isn't called after it. Either may be NULL. */
     void (*wake)(void *ctx);
+    void (*ended)(void *ctx);
     void *ctx;
 } nx_job_options;
 
@@ -119,8 +121,9 @@ int64_t nx_job_count_token(nx_job *j);
  * n_top of all of them stand in top). */
 nx_status nx_job_put(nx_job *j, const char *text, size_t len, const nx_job_step *steps,
                      size_t n_steps, const nx_logprob *top, nx_error *err);
-void    nx_job_finish(nx_job *j, nx_finish finish, const nx_error *error); /* error: NULL, or why */
-int64_t nx_job_cancelled_ns(const nx_job *j);                              /* when; 0: it isn't */
+/* The end; error: NULL, or why. Calls ended. */
+void    nx_job_finish(nx_job *j, nx_finish finish, const nx_error *error);
+int64_t nx_job_cancelled_ns(const nx_job *j); /* when; 0: it isn't */
 
 /* Tell the asker once for all that was put since the last call. */
 void nx_job_notify(nx_job *j);

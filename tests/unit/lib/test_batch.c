@@ -80,7 +80,7 @@ static void ask(asker *a, nx_service *s, nx_job_options o)
     *a = (asker){.text.max = 1 << 24};
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->wake, NULL);
-    o.wake = on_wake;
+    o.wake = o.ended = on_wake;
     o.ctx = a;
     assert_int_equal(nx_job_create(&a->job, &o, NULL), NX_OK);
     if (s->ops->submit(s, a->job, &err)) fail_msg("%s", err.text);
