@@ -45,3 +45,16 @@ void nx_digest_abort(nx_digest *d)
     if (d->state) gnutls_hash_deinit(d->state, NULL);
     d->state = NULL;
 }
+
+nx_status nx_hmac(unsigned char out[NX_HMAC_BYTES], const void *key, size_t key_bytes,
+                  const void *bytes, size_t n, nx_error *err)
+{
+    int rc = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, key_bytes, bytes, n, out);
+
+    return rc < 0 ? nx_fail(err, NX_ENOMEM, "HMAC: %s", gnutls_strerror(rc)) : NX_OK;
+}
+
+bool nx_secret_equal(const void *a, const void *b, size_t n)
+{
+    return gnutls_memcmp(a, b, n) == 0;
+}

@@ -1,4 +1,4 @@
-/* http.c - GET over libcurl's easy interface. */
+/* http.c - requests over libcurl's easy interface. */
 #include "net/http.h"
 
 #include <curl/curl.h>
@@ -23,7 +23,8 @@ struct nx_http {
 typedef struct transfer {
     const nx_http_request *rq;
     nx_http_reply         *reply;
-    nx_status              st; /* why our own callbacks ended it */
+    nx_buf                *whole; /* takes every body, an error's too; NULL: rq->on_data takes it */
+    nx_status              st;    /* why our own callbacks ended it */
     nx_error              *err;
 } transfer;
 
@@ -150,6 +151,10 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
     transfer *t = ctx;
     size_t    n = size * count;
 
+    if (t->whole) {
+        t->st = nx_buf_add(t->whole, bytes, n, t->err);
+        return t->st ? CURL_WRITEFUNC_ERROR : n;
+    }
     if (t->reply->status != 200 && t->reply->status != 206) return n; /* an error page */
     t->st = t->rq->on_data(t->rq->ctx, t->reply, bytes, n, t->err);
     t->reply->by_caller = t->st != NX_OK;
@@ -168,15 +173,30 @@ static int on_tick(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off
 
 /* ---- The whole ---- */
 
-static struct curl_slist *bearer_header(const char *token)
+/* Put "name: value" at the end of *list. NX_ENOMEM; what was there stays. */
+static nx_status add_header(struct curl_slist **list, const char *name, const char *value,
+                            nx_error *err)
 {
     nx_buf             line = {.max = 1 << 16};
-    struct curl_slist *list = NULL;
+    struct curl_slist *grown = NULL;
 
-    if (nx_buf_addf(&line, NULL, "Authorization: Bearer %s", token) == NX_OK)
-        list = curl_slist_append(NULL, line.data);
+    if (nx_buf_addf(&line, NULL, "%s: %s", name, value) == NX_OK)
+        grown = curl_slist_append(*list, line.data);
     nx_buf_free(&line);
-    return list;
+    if (!grown) return nx_fail(err, NX_ENOMEM, "HTTP client");
+    *list = grown;
+    return NX_OK;
+}
+
+/* libcurl leaves this header out when a redirect leads to another host or port. */
+static nx_status add_bearer(struct curl_slist **list, const char *token, nx_error *err)
+{
+    char text[4096];
+    int  n = snprintf(text, sizeof text, "Bearer %s", token);
+
+    if (n < 0 || (size_t)n >= sizeof text || strpbrk(token, "\r\n"))
+        return nx_fail(err, NX_EINVAL, "this bearer token can't stand in a header");
+    return add_header(list, "Authorization", text, err);
 }
 
 static void set_options(nx_http *h, transfer *t)
@@ -243,15 +263,49 @@ nx_status nx_http_get(nx_http *h, nx_http_reply *reply, const nx_http_request *r
     reply_reset(reply);
     h->said[0] = '\0';
     set_options(h, &t);
-    if (rq->bearer) {
-        /* libcurl leaves this header out when a redirect leads to another host or port. */
-        headers = bearer_header(rq->bearer);
-        if (!headers) return nx_fail(err, NX_ENOMEM, "HTTP client");
-        curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, headers);
-    }
+    nx_status st = rq->bearer ? add_bearer(&headers, rq->bearer, err) : NX_OK;
+    if (st) return st;
+    curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, headers);
     CURLcode code = curl_easy_perform(h->curl);
     curl_slist_free_all(headers);
     return outcome(h, &t, code);
+}
+
+/* What a call asks for beyond a plain GET. */
+static void set_call(CURL *c, const nx_http_call *call, struct curl_slist *headers)
+{
+    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+    if (call->unix_path) {
+        curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, call->unix_path);
+        curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+    }
+    if (call->body.p) {
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, call->body.p); /* borrowed */
+    }
+    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, call->method);
+}
+
+nx_status nx_http_send(nx_http *h, nx_http_reply *reply, const nx_http_call *call, nx_buf *out,
+                       nx_error *err)
+{
+    nx_http_request    rq = {.url = call->url, .stall_s = call->stall_s, .cancel = call->cancel};
+    transfer           t = {.rq = &rq, .reply = reply, .whole = out, .err = err};
+    struct curl_slist *headers = NULL;
+    nx_status          st = NX_OK;
+
+    reply_reset(reply);
+    h->said[0] = '\0';
+    set_options(h, &t);
+    if (call->body.p) st = add_header(&headers, "Content-Type", "application/json", err);
+    if (!st && call->bearer) st = add_bearer(&headers, call->bearer, err);
+    if (!st) {
+        set_call(h->curl, call, headers);
+        st = outcome(h, &t, curl_easy_perform(h->curl));
+    }
+    curl_slist_free_all(headers);
+    return st;
 }
 
 static nx_status gather(void *ctx, const nx_http_reply *reply, const void *bytes, size_t n,

@@ -1,4 +1,5 @@
-/* http.h - GET over HTTP(S): redirects, ranges, proxies, and a plain word for each way to fail.
+/* http.h - GET over HTTP(S): redirects, ranges, proxies, and a plain word for each way to fail; and
+ *          small calls to a server of ours, also by its socket file.
  *
  * Owns:    one connection cache; make one for each thread.
  * Thread:  one at a time.
@@ -55,6 +56,22 @@ nx_status nx_http_get(nx_http *h, nx_http_reply *reply, const nx_http_request *r
 /* The same into a buffer; beyond out->max is NX_ELIMIT. rq->on_data is not used. */
 nx_status nx_http_get_all(nx_http *h, nx_http_reply *reply, const nx_http_request *rq, nx_buf *out,
                           nx_error *err);
+
+/* One small exchange with a server that we know: no redirects, no ranges. */
+typedef struct nx_http_call {
+    const char *method;    /* "GET", "POST", "DELETE" */
+    const char *url;       /* with unix_path, its host is only what the Host header says */
+    const char *unix_path; /* connect to this socket file, past all proxies; NULL: to the host */
+    const char *bearer;    /* NULL: none */
+    nx_str      body;      /* JSON; p NULL: none */
+    int32_t     stall_s;   /* as above */
+    const atomic_bool *cancel; /* may be NULL */
+} nx_http_call;
+
+/* Append the answer's body to out, whatever reply->status says; beyond out->max is NX_ELIMIT. Results
+ * as of nx_http_get: when nobody listens, NX_EIO with reply->unreachable. */
+nx_status nx_http_send(nx_http *h, nx_http_reply *reply, const nx_http_call *call, nx_buf *out,
+                       nx_error *err);
 
 /* Append text with all bytes but A-Z a-z 0-9 - . _ ~ (and / with keep_slash) as %XX. */
 nx_status nx_url_add_escaped(nx_buf *out, const char *text, bool keep_slash, nx_error *err);
