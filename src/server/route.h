@@ -26,13 +26,13 @@ typedef enum nx_dialect {
     NX_DIALECT_PLAIN, /* {"error": "..."}: operators */
 } nx_dialect;
 
-/* One possible answer. */
+/* One possible answer. A status may stand several times, with different types. */
 typedef struct nx_reply_doc {
     int              status; /* 0 ends a list */
     const char      *about;
-    const nx_fields *body;    /* NULL: none, or not JSON */
-    const char      *type;    /* NULL: application/json */
-    const char      *example; /* JSON text, or NULL */
+    const nx_fields *body; /* NULL: none, or not JSON; of text/event-stream: what one event holds */
+    const char      *type; /* NULL: application/json where there is a body */
+    const char      *example; /* JSON text, or, where the type isn't JSON, as it is sent; or NULL */
 } nx_reply_doc;
 
 typedef struct nx_route {
@@ -40,21 +40,36 @@ typedef struct nx_route {
                                         * or all that follows where it ends in + : "{model+}" */
     nx_scope         scope;
     nx_dialect       dialect;
-    const char      *tag, *summary, *about; /* about may be NULL */
-    const nx_fields *query;                 /* NULL: none */
-    const nx_fields *request;               /* the JSON body; NULL: none */
-    const char      *example;               /* of the body: JSON text */
-    const nx_reply_doc
-        *replies; /* errors that every route shares (401, 403, 404, 429, ...) are added */
-    void (*handle)(nx_call *c); /* fields are checked already */
+    const char      *summary, *about; /* about may be NULL */
+    const nx_fields *params;          /* what is in braces, in order; NULL: none */
+    const nx_fields *query;           /* NULL: none */
+    const nx_fields *request;         /* the JSON body; NULL: none */
+    bool             bodyless;        /* the body may be left out altogether: then it is {} */
+    const char      *example;         /* of the body: JSON text */
+    const nx_reply_doc *replies; /* errors that routes share (401, 403, 404, 429, ...) are added */
+    void (*handle)(nx_call *c);  /* fields are checked already */
 } nx_route;
 
-const nx_route *nx_routes(size_t *n);
+/* Routes that belong together: one heading of the documentation. */
+typedef struct nx_route_group {
+    const char     *tag, *about;
+    const nx_route *routes; /* [n] */
+    size_t          n;
+} nx_route_group;
 
-/* The route of a method and path; *params gets the segments in braces, in order, as views into path.
- * NULL: none; then *allowed (may be NULL) is true when the path exists with another method. */
+const nx_route_group *nx_route_group_at(size_t i); /* NULL: past the last */
+const nx_route       *nx_route_at(size_t i);       /* of all groups; NULL: past the last */
+
+/* The route of a method and path; params gets the segments in braces, in order, as views into path.
+ * Where two fit, the exact one wins. HEAD finds the route of GET. The path is percent-decoded.
+ * NULL: none; then *known (may be NULL) is true when the path exists with another method. */
 #define NX_ROUTE_PARAMS_MAX 2
 const nx_route *nx_route_find(const char *method, const char *path,
-                              nx_str params[NX_ROUTE_PARAMS_MAX], bool *allowed);
+                              nx_str params[NX_ROUTE_PARAMS_MAX], bool *known);
+
+/* For the 405: the methods of a path, as its Allow header says them: "GET, HEAD, POST". Cut to cap. */
+void nx_route_allow(const char *path, char *out, size_t cap);
+
+const char *nx_scope_name(nx_scope scope); /* "public", "infer", "rag", "admin" */
 
 #endif

@@ -1,0 +1,42 @@
+/* handlers.h - what the table of routes calls, by name. A handler finds its fields checked; it runs on
+ * an I/O thread and must not block. */
+#ifndef NX_SERVER_HANDLERS_H
+#define NX_SERVER_HANDLERS_H
+
+#include "server/route.h"
+
+#define NX_HANDLERS(X)                                                                             \
+    X(llm_generate)                                                                                \
+    X(llm_chat)                                                                                    \
+    X(llm_batch_generate)                                                                          \
+    X(llm_model_info)                                                                              \
+    X(llm_health)                                                                                  \
+    X(v1_models)                                                                                   \
+    X(v1_model)                                                                                    \
+    X(v1_chat_completions)                                                                         \
+    X(v1_completions)                                                                              \
+    X(v1_tokenize)                                                                                 \
+    X(v1_detokenize)                                                                               \
+    X(admin_requests)                                                                              \
+    X(admin_models)                                                                                \
+    X(admin_models_load)                                                                           \
+    X(admin_models_unload)                                                                         \
+    X(admin_usage)                                                                                 \
+    X(admin_keys_create)                                                                           \
+    X(admin_keys_list)                                                                             \
+    X(admin_keys_revoke)                                                                           \
+    X(admin_stop)                                                                                  \
+    X(startupz)                                                                                    \
+    X(livez)                                                                                       \
+    X(readyz)                                                                                      \
+    X(health)                                                                                      \
+    X(metrics)                                                                                     \
+    X(root)                                                                                        \
+    X(openapi)                                                                                     \
+    X(web) /* the files of web/: /docs and what it loads */
+
+#define X(name) void nx_handle_##name(nx_call *c);
+NX_HANDLERS(X)
+#undef X
+
+#endif

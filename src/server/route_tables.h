@@ -1,0 +1,38 @@
+/* route_tables.h - what the files of routes share: their groups, and tables that several name. */
+#ifndef NX_SERVER_ROUTE_TABLES_H
+#define NX_SERVER_ROUTE_TABLES_H
+
+#include "server/handlers.h"
+
+extern const nx_route_group nx_routes_llm;    /* routes_llm.c */
+extern const nx_route_group nx_routes_openai; /* routes_openai.c */
+extern const nx_route_group nx_routes_admin;  /* routes_admin.c */
+extern const nx_route_group nx_routes_ops;    /* routes_ops.c */
+
+#define NX_COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
+
+/* Ids and counts of tokens go into int32_t. */
+#define NX_INT32_MAX 2147483647
+
+#define NX_MESSAGES_MAX 4096 /* of one chat */
+#define NX_PROMPTS_MAX  256  /* of one request */
+#define NX_STOPS_MAX    16
+
+#define NX_REPLIES(...) ((const nx_reply_doc[]){__VA_ARGS__, {0}})
+
+/* A string, or a list of them. */
+#define NX_STOP_CHOICES                                                                            \
+    NX_LIST(NX_F_STRING(NULL, NULL, .range = NX_FROM(1)),                                          \
+            NX_F_ARRAY(NULL, NULL, .range = NX_UP_TO(NX_STOPS_MAX),                                \
+                       .of = NX_ONE(.kind = NX_FIELD_STRING, .range = NX_FROM(1))))
+
+/* The same field in every body that a model answers. */
+#define NX_F_MODEL                                                                                 \
+    NX_F_STRING("model",                                                                           \
+                "Which model answers, by its name in /v1/models. Absent: the default one.",        \
+                .nullable = true)
+#define NX_F_STOP                                                                                  \
+    NX_F_ONE_OF("stop", "Texts that end the answer; they are not part of it.", .nullable = true,   \
+                .of = NX_STOP_CHOICES)
+
+#endif
