@@ -102,10 +102,7 @@ struct nx_model_metrics {
 
 /* ---- All ---- */
 
-typedef enum nx_http_class { /* status / 100; 0: nothing was answered */
-                             NX_N_HTTP_CLASSES = 6,
-} nx_http_class;
-
+#define NX_N_HTTP_CLASSES 6 /* status / 100; 0: nothing was answered */
 #define NX_N_HTTP_METHODS 8 /* what an unmatched request's method becomes */
 
 typedef enum nx_connection_state {
