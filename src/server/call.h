@@ -1,0 +1,80 @@
+/* call.h - one request on its way through the server, and the ways to answer it.
+ *
+ * Owns:    what was read of the request, a reference to its exchange, and to the model that it uses.
+ * Life:    references are counted: one is the exchange's (until on_done), one each answer's and each
+ *          job's. The last one out writes the log line and counts the metrics.
+ * Thread:  one at a time, in turn: I/O thread, desk, service's or ledger's thread.
+ */
+#ifndef NX_SERVER_CALL_H
+#define NX_SERVER_CALL_H
+
+#include <stdatomic.h>
+
+#include "base/jsonread.h"
+#include "base/jsonwrite.h"
+#include "net/httpd.h"
+#include "server/desk.h"
+#include "server/keys.h"
+#include "server/models.h"
+#include "server/route.h"
+
+typedef struct nx_server nx_server;
+typedef struct nx_answer nx_answer;
+
+#define NX_REQUEST_ID_CAP 65
+#define NX_REPLY_MAX      ((size_t)256 << 20)
+
+struct nx_call {
+    atomic_int      refs;
+    nx_server      *server;
+    nx_exchange    *x;
+    const nx_route *route; /* NULL: none was found */
+    size_t          route_idx;
+    nx_str          params[NX_ROUTE_PARAMS_MAX];
+    char            request_id[NX_REQUEST_ID_CAP];
+    nx_key_record   key; /* key.number 0: asked without one */
+    bool            refused; /* answered by the head alone */
+    bool            trusted; /* by the control socket */
+    nx_json_doc     doc;
+    const nx_json  *body; /* an object; NULL: the route takes none */
+    nx_task         task;
+    nx_model_waiter waiter;
+    void (*with_model)(nx_call *c); /* goes on when the model is there */
+    nx_loaded      *model;
+    nx_answer      *answer; /* NULL: not one of a model */
+    nx_exchange_report report;
+    nx_call           *next, *prev; /* in the server's list, while it has an answer */
+};
+
+void nx_call_retain(nx_call *c);
+void nx_call_release(nx_call *c);
+
+/* ---- Answers; each exactly once ---- */
+
+/* The value of w, which is freed. A w that failed answers 500. */
+void nx_call_reply(nx_call *c, int status, nx_jw *w);
+void nx_call_reply_bytes(nx_call *c, int status, const char *type, nx_buf *body);
+
+/* An error in the route's dialect. param: the field that it is about, or NULL. code: for OpenAI's
+ * clients, or NULL. retry_after_s: < 0: none. */
+void nx_call_refuse(nx_call *c, int status, const char *param, const char *code,
+                    int32_t retry_after_s, const char *fmt, ...) NX_PRINTF(6, 7);
+
+/* The first fault of a field. where: "body", "query", "path". */
+void nx_call_refuse_fault(nx_call *c, const nx_fault *fault, const char *where);
+
+/* What went wrong beneath, with the status that fits it. param as above. */
+void nx_call_refuse_error(nx_call *c, const nx_error *err, const char *param);
+
+/* {"error": ...} of a dialect, for events and whole bodies. */
+void nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param, const char *code,
+                    const char *message);
+int  nx_error_status(const nx_error *err); /* 400, 404, 503, 500, ... */
+
+/* ---- The model of a call ---- */
+
+/* Find the model that the body names (or the default one) and go on with it: at once, or when it is
+ * loaded; or refuse. then runs on this thread or another. */
+void nx_call_with_model(nx_call *c, void (*then)(nx_call *c));
+
+#endif
