@@ -14,10 +14,10 @@
 
 #include "base/error.h"
 
-/* Send state (a line "KEY=VALUE", or NULL) and status (a sentence for `systemctl status`, or NULL; line
- * breaks become blanks, and it is cut at 512 bytes). Waits at most a second for the manager.
- * NX_EINVAL: a socket's name that can't be one; NX_EIO: nobody takes the message. Neither is a reason
- * to stop serving. */
+/* Send state (a line "KEY=VALUE", or NULL) and status (a sentence for `systemctl status`, or NULL;
+ * line breaks become blanks, and it is cut at 512 bytes). Waits at most a second for the manager.
+ * NX_EINVAL: a socket's name that can't be one; NX_EIO: nobody takes the message. Neither is a
+ * reason to stop serving. */
 nx_status nx_notify(const char *state, const char *status, nx_error *err);
 
 #endif

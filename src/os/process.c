@@ -28,8 +28,8 @@ static double seconds(clockid_t clock)
     return clock_gettime(clock, &t) == 0 ? (double)t.tv_sec + (double)t.tv_nsec * 1e-9 : -1;
 }
 
-/* The numbers from FIELD_STATE + 1 on. The second field is the program's name in parentheses and may
- * hold anything, parentheses too: so begin behind the last one. */
+/* The numbers from FIELD_STATE + 1 on. The second field is the program's name in parentheses and
+ * may hold anything, parentheses too: so begin behind the last one. */
 static void read_stat(int64_t fields[N_FIELDS])
 {
     char  line[1024];
@@ -66,8 +66,8 @@ static int64_t count_fds(void)
     return n - 1; /* the folder's own descriptor */
 }
 
-/* The system tells the start in ticks since boot. Boot, as wall time, wanders with every correction of
- * the clock: look once. */
+/* The system tells the start in ticks since boot. Boot, as wall time, wanders with every correction
+ * of the clock: look once. */
 static double         start_unix_s = -1;
 static pthread_once_t start_once = PTHREAD_ONCE_INIT;
 

@@ -1,11 +1,11 @@
 /* access_log.c - a bounded queue of lines, and the thread that writes them.
  *
- * Owns:      `waiting`, filled by callers, and `writing`, which the thread takes in exchange for it: the
- *            lock is held for a copy of one line, never for a write.
- * Invariant: n_lines and n_bytes count the lines of both buffers, so the bounds hold for all memory.
- * Idea:      a pipe with PIPE_BUF bytes of room takes that much without blocking, and poll says when it
- *            has; so the thread never sits in a write that closing can't end. (O_NONBLOCK would change
- *            stdout for everyone who shares it.)
+ * Owns:      `waiting`, filled by callers, and `writing`, which the thread takes in exchange for it:
+ *            the lock is held for a copy of one line, never for a write.
+ * Invariant: n_lines and n_bytes count the lines of both buffers, so the bounds hold for all of it.
+ * Idea:      a pipe with PIPE_BUF bytes of room takes that much without blocking, and poll says when
+ *            it has; so the thread never sits in a write that closing can't end. (O_NONBLOCK would
+ *            change stdout for everyone who shares it.)
  */
 #include "server/access_log.h"
 
@@ -91,8 +91,8 @@ static bool is_hex(const char *s, size_t n, bool zeros)
     return any;
 }
 
-/* version "-" trace-id "-" parent-id "-" flags: 2, 32, 16 and 2 digits. Version 00 ends there; a later
- * one may go on behind another "-"; ff is none. */
+/* version "-" trace-id "-" parent-id "-" flags: 2, 32, 16 and 2 digits. Version 00 ends there; a
+ * later one may go on behind another "-"; ff is none. */
 bool nx_traceparent_read(char trace_id[33], const char *header)
 {
     const size_t n = 55;
@@ -339,7 +339,7 @@ static void open_again(nx_access_log *log)
     look_at_fd(log);
 }
 
-/* Wait for something to do, and take it: lines into log->writing. False: nothing will come any more. */
+/* Wait for something to do, and take it: lines into log->writing. False: nothing more comes. */
 static bool take(nx_access_log *log, size_t *n_lines, bool *reopen)
 {
     pthread_mutex_lock(&log->lock);

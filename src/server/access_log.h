@@ -2,9 +2,9 @@
  *
  * Owns:    the lines that wait to be written (at most lines_max and bytes_max of them), the file.
  * Refuses: prompts, unless it was opened with_prompts; keys (the caller gives a key's public id).
- * Idea:    nx_access_log_write makes the line, puts it into a bounded queue and returns: a full disk or
- *          a pipe that nobody reads holds up no request. What doesn't fit is dropped and counted; when
- *          writing goes on, a line {"event":"log_dropped","dropped":N} says how many are missing.
+ * Idea:    nx_access_log_write makes the line, puts it into a bounded queue and returns: a full disk
+ *          or a pipe that nobody reads holds up no request. What doesn't fit is dropped and counted;
+ *          when writing goes on, a line {"event":"log_dropped","dropped":N} says how many are missing.
  * Thread:  any, but nx_access_log_close: when nobody writes any more.
  */
 #ifndef NX_SERVER_ACCESS_LOG_H
@@ -31,8 +31,8 @@ void nx_access_log_options_default(nx_access_log_options *opt);
 /* opt is copied. NX_EIO (the file can't be opened), NX_EINVAL (a limit of 0), NX_ENOMEM. */
 nx_status nx_access_log_open(nx_access_log **out, const nx_access_log_options *opt, nx_error *err);
 
-/* One request. Strings are borrowed, and cut at a bound of their own; NULL, and a number below 0: left
- * out of the line. */
+/* One request. Strings are borrowed, and cut at a bound of their own; NULL, and a number below 0:
+ * left out of the line. */
 typedef struct nx_access_entry {
     const char *request_id;
     const char *traceparent; /* the header as it came: its trace id is told when it is valid */
@@ -54,8 +54,9 @@ void nx_access_entry_default(nx_access_entry *e); /* everything left out */
 /* Never waits for the file. */
 void nx_access_log_write(nx_access_log *log, const nx_access_entry *e);
 
-/* Open the path anew before the next line is written: logrotate has renamed the file. When that fails
- * the old one stays in use, and a warning is logged. Nothing without a path. Not in a signal handler. */
+/* Open the path anew before the next line is written: logrotate has renamed the file. When that
+ * fails the old one stays in use, and a warning is logged. Nothing without a path. Not in a signal
+ * handler. */
 void nx_access_log_reopen(nx_access_log *log);
 
 /* Lines lost since the start. */

@@ -1,7 +1,7 @@
 /* metrics.c - counting: atomic additions, and sums over loads of a model.
  *
- * Invariant: no counter ever falls. A sample that is older than the last one (scrapes overlap) changes
- *            nothing, and what a load had counted goes into the base when it ends.
+ * Invariant: no counter ever falls. A sample that is older than the last one (scrapes overlap)
+ *            changes nothing, and what a load had counted goes into the base when it ends.
  */
 #include "server/metrics_in.h"
 

@@ -2,17 +2,17 @@
  *
  * Owns:    every counter and histogram; one block per model ever loaded, kept until the end, so that
  *          a counter goes on where it was when its model is unloaded and loaded again.
- * Idea:    series are bounded by construction: a label is a word of an enum, the template of a route,
- *          or the name of a model (NX_METRICS_MODELS_MAX of them, then "other"). No users, no keys, no
- *          prompts, no paths as they were asked.
- * Thread:  any, unless a function says otherwise. Counting is an atomic addition, without locks; what
- *          the engine counts itself is read when somebody scrapes.
+ * Idea:    series are bounded by construction: a label is a word of an enum, the template of a
+ *          route, or the name of a model (NX_METRICS_MODELS_MAX of them, then "other"). No users, no
+ *          keys, no prompts, no paths as they were asked.
+ * Thread:  any, unless a function says otherwise. Counting is an atomic addition, without locks;
+ *          what the engine counts itself is read when somebody scrapes.
  *
- *     nx_metrics_http(m, route_idx, method, report->status, seconds);        when an exchange is done
- *     nx_model_metrics *mm = nx_metrics_model(m, "nexus-mini");              once per model
- *     nx_service_watch watch = {mm, nx_model_metrics_observe};               to its service
- *     nx_model_metrics_job_done(mm, &progress, NX_METRICS_STOP);             when a job is done
- *     nx_metrics_text(m, NX_METRICS_NATIVE, &body, err);                     GET /metrics
+ *     nx_metrics_http(m, route_idx, method, report->status, seconds);     an exchange is done
+ *     nx_model_metrics *mm = nx_metrics_model(m, "nexus-mini");           once per model
+ *     nx_service_watch watch = {mm, nx_model_metrics_observe};            to its service
+ *     nx_model_metrics_job_done(mm, &progress, NX_METRICS_STOP);          a job is done
+ *     nx_metrics_text(m, NX_METRICS_NATIVE, &body, err);                  GET /metrics
  */
 #ifndef NX_SERVER_METRICS_H
 #define NX_SERVER_METRICS_H
@@ -35,8 +35,9 @@ typedef struct nx_metrics_options {
     size_t n_routes;
     /* Method and template of route idx; both strings outlive the metrics. */
     void (*route)(void *ctx, size_t idx, const char **method, const char **path);
-    /* Called first thing in a scrape, on its thread, with no lock held: sample what lives elsewhere, by
-     * nx_model_metrics_sample, nx_metrics_set_connections, nx_metrics_set_log_dropped. May be NULL. */
+    /* Called first thing in a scrape, on its thread, with no lock held: sample what lives
+     * elsewhere, by nx_model_metrics_sample, nx_metrics_set_connections,
+     * nx_metrics_set_log_dropped. May be NULL. */
     void (*collect)(void *ctx, nx_metrics *m);
 } nx_metrics_options;
 
@@ -48,9 +49,10 @@ void      nx_metrics_destroy(nx_metrics *m); /* when nobody counts any more; NUL
 
 #define NX_METRICS_NO_ROUTE SIZE_MAX
 
-/* One exchange is over. route: its index, or NX_METRICS_NO_ROUTE (then method, which may be anything,
- * becomes one of the known words); status 0: nothing was answered. The label is the status' class,
- * "2xx". A series is made when it is first counted; without memory the count is lost. */
+/* One exchange is over. route: its index, or NX_METRICS_NO_ROUTE (then method, which may be
+ * anything, becomes one of the known words); status 0: nothing was answered. The label is the
+ * status' class, "2xx". A series is made when it is first counted; without memory the count is
+ * lost. */
 void nx_metrics_http(nx_metrics *m, size_t route, const char *method, int status, double seconds);
 
 #define NX_METRICS_REJECT_TABLE(X)                                                                 \
@@ -113,28 +115,28 @@ void nx_metrics_set_log_dropped(nx_metrics *m, uint64_t n_since_start);
 /* ---- Models ---- */
 
 /* The block of a model: found, or made. Never NULL: beyond NX_METRICS_MODELS_MAX names, and without
- * memory, it is that of the model "other". Only the first NX_METRICS_NAME_MAX bytes of a name count;
- * bytes that aren't UTF-8, and control characters, become '?'. */
+ * memory, it is that of the model "other". Only the first NX_METRICS_NAME_MAX bytes of a name
+ * count; bytes that aren't UTF-8, and control characters, become '?'. */
 nx_model_metrics *nx_metrics_model(nx_metrics *m, const char *name);
 
-/* A service begins to run under this name; arch and quant describe the model, load_s is how long it took
- * to load. Returns the number of this load, for the two calls below; 0 when there are too many at once:
- * then they do nothing. */
+/* A service begins to run under this name; arch and quant describe the model, load_s is how long it
+ * took to load. Returns the number of this load, for the two calls below; 0 when there are too many
+ * at once: then they do nothing. */
 uint64_t nx_model_metrics_loaded(nx_model_metrics *mm, const char *arch, const char *quant,
                                  double load_s);
 
 /* What its service counts now (nx_service_ops.stats). In `collect`, for each service that runs. */
 void nx_model_metrics_sample(nx_model_metrics *mm, uint64_t load, const nx_service_stats *now);
 
-/* The service is about to be destroyed: its last counts (NULL: those of the last sample) are kept. A
- * sample of that load that comes later does nothing. */
+/* The service is about to be destroyed: its last counts (NULL: those of the last sample) are kept.
+ * A sample of that load that comes later does nothing. */
 void nx_model_metrics_unloaded(nx_model_metrics *mm, uint64_t load, const nx_service_stats *last);
 
 /* nx_service_watch.observe; ctx is the nx_model_metrics. */
 void nx_model_metrics_observe(void *ctx, nx_observed what, double seconds);
 
-/* A job is over: its reason, and the times that it reached (to the first token, in the queue, reading
- * the prompt, generating, altogether). */
+/* A job is over: its reason, and the times that it reached (to the first token, in the queue,
+ * reading the prompt, generating, altogether). */
 void nx_model_metrics_job_done(nx_model_metrics *mm, const nx_job_progress *p,
                                nx_metrics_finish why);
 

@@ -1,4 +1,4 @@
-/* metrics_in.h - the insides of nx_metrics, for who counts (metrics.c) and who writes (metrics_text.c).
+/* metrics_in.h - the insides of nx_metrics: metrics.c counts, metrics_text.c writes.
  *
  * Thread: atomics by anyone, relaxed: each is a number of its own, nothing else hangs on it.
  */
@@ -115,7 +115,7 @@ typedef enum nx_connection_state {
 struct nx_metrics {
     nx_metrics_options opt;
 
-    /* [opt.n_routes + NX_N_HTTP_METHODS][NX_N_HTTP_CLASSES]; NULL until first counted, then for ever */
+    /* [opt.n_routes + NX_N_HTTP_METHODS][NX_N_HTTP_CLASSES]; NULL until first counted */
     _Atomic(nx_histogram *) *http;
     size_t                   n_http_rows;
 

@@ -1,8 +1,8 @@
 /* metrics_text.c - all series as Prometheus reads them (text format 0.0.4), in one pass.
  *
- * Idea:   numbers are written by hand, without printf: 64 models have 12,000 lines, and a scrape must
- *         not take milliseconds from the engine. Times are nanoseconds until the last moment, so no
- *         locale and no rounding comes in.
+ * Idea:   numbers are written by hand, without printf: 64 models have 12,000 lines, and a scrape
+ *         must not take milliseconds from the engine. Times are nanoseconds until the last moment,
+ *         so no locale and no rounding comes in.
  * A metric of a model is a row of the table below, with its names in both views; so the views can't
  * disagree. A family without series isn't mentioned.
  */
@@ -95,8 +95,8 @@ static void put_head(writer *w, const char *name, const char *type, const char *
 
 /* ---- Histograms ---- */
 
-/* labels: `a="b",c="d"`, or "". One line is the name, the labels, le, the count: all but the last two
- * are the same for every bucket, and are put together once. */
+/* labels: `a="b",c="d"`, or "". One line is the name, the labels, le, the count: all but the last
+ * two are the same for every bucket, and are put together once. */
 static void put_histogram(writer *w, const char *name, const char *labels, const nx_histogram *h,
                           const nx_bounds *bounds)
 {
@@ -152,8 +152,8 @@ static const char *const quota_words[] = {NX_METRICS_QUOTA_TABLE(X)};
 static const char *const finish_words[] = {NX_METRICS_FINISH_TABLE(X)};
 #undef X
 
-/* name{labels,key="word"} value, for each word. All are there from the start: a counter that appears
- * with its first event hides it from rate(). */
+/* name{labels,key="word"} value, for each word. All are there from the start: a counter that
+ * appears with its first event hides it from rate(). */
 static void put_words(writer *w, const char *name, const char *labels, const char *key,
                       const char *const *words, const _Atomic uint64_t *counts, size_t n)
 {
