@@ -361,29 +361,34 @@ static nx_status read_all(reader *r, nx_json *root)
     return r->p == r->end ? NX_OK : fail_at(r, r->p, "expected the end of the text");
 }
 
-nx_status nx_json_parse(nx_json_doc *doc, const char *name, const char *text, size_t len,
-                        unsigned flags, nx_error *err)
+nx_status nx_json_parse_into(nx_arena *arena, const nx_json **out, const char *name,
+                             const char *text, size_t len, unsigned flags, nx_error *err)
 {
     if (!text) text = "";
-    *doc = (nx_json_doc){.arena.chunk_bytes = len < 4096 ? 4096 : 64 * 1024};
     reader   r = {.name = name,
                   .p = text,
                   .end = text + len,
                   .line = 1,
                   .line_begin = text,
                   .flags = flags,
-                  .arena = &doc->arena,
+                  .arena = arena,
                   .err = err};
-    nx_json *root = nx_arena_alloc(&doc->arena, 1, sizeof *root);
+    nx_json *root = nx_arena_alloc(arena, 1, sizeof *root);
 
     r.numbers = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     nx_status st = root && r.numbers ? read_all(&r, root) : fail_memory(&r);
     if (r.numbers) freelocale(r.numbers);
     nx_free(r.stack);
-    if (st)
-        nx_json_doc_free(doc);
-    else
-        doc->root = root;
+    *out = st ? NULL : root;
+    return st;
+}
+
+nx_status nx_json_parse(nx_json_doc *doc, const char *name, const char *text, size_t len,
+                        unsigned flags, nx_error *err)
+{
+    *doc = (nx_json_doc){.arena.chunk_bytes = len < 4096 ? 4096 : 64 * 1024};
+    nx_status st = nx_json_parse_into(&doc->arena, &doc->root, name, text, len, flags, err);
+    if (st) nx_json_doc_free(doc);
     return st;
 }
 

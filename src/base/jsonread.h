@@ -82,6 +82,10 @@ nx_status nx_json_parse(nx_json_doc *doc, const char *name, const char *text, si
                         unsigned flags, nx_error *err);
 void      nx_json_doc_free(nx_json_doc *doc); /* zeroed or freed ones too */
 
+/* The same into an arena of the caller's, which keeps what was taken also after an error. */
+nx_status nx_json_parse_into(nx_arena *arena, const nx_json **out, const char *name,
+                             const char *text, size_t len, unsigned flags, nx_error *err);
+
 /* The last member of that name, or NULL: also when obj is NULL or no object. Walks all members. */
 const nx_json *nx_json_get(const nx_json *obj, const char *key);
 const nx_json *nx_json_get_str(const nx_json *obj, nx_str key);

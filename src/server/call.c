@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
+#include "os/clock.h"
 #include "server/answer.h"
 #include "server/server_in.h"
 
@@ -52,6 +54,7 @@ void nx_call_release(nx_call *c)
     nx_answer_free(c->answer);
     if (c->model) nx_models_release(s->models, c->model);
     nx_json_doc_free(&c->doc);
+    nx_arena_free(&c->kept);
     nx_exchange_release(c->x);
     nx_free(c);
 }

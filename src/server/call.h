@@ -37,11 +37,12 @@ struct nx_call {
     bool            trusted; /* by the control socket */
     nx_json_doc     doc;
     const nx_json  *body; /* an object; NULL: the route takes none */
+    nx_arena        kept;  /* what a handler wants to last as long as the call */
     nx_task         task;
     nx_model_waiter waiter;
     void (*with_model)(nx_call *c); /* goes on when the model is there */
     nx_loaded      *model;
-    nx_answer      *answer; /* NULL: not one of a model */
+    nx_answer *_Atomic answer; /* NULL: not one of a model */
     nx_exchange_report report;
     nx_call           *next, *prev; /* in the server's list, while it has an answer */
 };
