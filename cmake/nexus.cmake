@@ -61,6 +61,16 @@ function(nx_folder path)
   endforeach()
 endfunction()
 
+# nx_embed(folder dir): the files of dir become byte arrays of that folder's library.
+function(nx_embed folder dir)
+  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.*)
+  set(out ${CMAKE_BINARY_DIR}/${dir}_files.c)
+  add_custom_command(OUTPUT ${out} VERBATIM
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} "-DFILES=${files}" -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${files} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
+  target_sources(nx_${folder} PRIVATE ${out})
+endfunction()
+
 function(nx_program name)
   add_executable(${name} ${CMAKE_SOURCE_DIR}/src/cli/main.c)
   target_link_libraries(${name} PRIVATE nx_cli)
