@@ -48,41 +48,41 @@ function resolve(s) {
 
 const isNull = s => s.type === "null";
 const typesOf = s => [s.type].flat().filter(t => t && t !== "null");
-const huge = n => Math.abs(n) > 9e15;
+const huge = n => Math.abs(n) > 9e15; /* a bound that only says "64 bits" */
 
+/* " (1 … 128 characters)", or "" where nothing is bounded that needs saying. */
 function range(s) {
   const [one, least, most] =
-    s.type?.includes("string") ? ["characters", s.minLength, s.maxLength] :
-    s.type?.includes("array") ? ["items", s.minItems, s.maxItems] :
-    s.maxProperties !== undefined ? ["entries", s.minProperties, s.maxProperties] :
+    typesOf(s)[0] === "string" ? ["character", s.minLength, s.maxLength] :
+    typesOf(s)[0] === "array" ? ["item", s.minItems, s.maxItems] :
+    typesOf(s)[0] === "object" ? ["entry", s.minProperties, s.maxProperties] :
     ["", s.minimum, s.maximum];
-  const min = least === undefined || huge(least) ? undefined : least;
-  const max = most === undefined || huge(most) || most === 2147483647 ? undefined : most;
-  const tail = one && ` ${one}`;
-  if (s.exclusiveMinimum !== undefined) return `> ${s.exclusiveMinimum}, ≤ ${max}`;
-  if (min !== undefined && max !== undefined) return `${min} … ${max}${tail}`;
-  if (min !== undefined) return min === 0 ? (one ? "" : "≥ 0") : `≥ ${min}${tail}`;
-  if (max !== undefined) return `≤ ${max}${tail}`;
+  const min = huge(least) || (one && least === 0) ? undefined : least;
+  const max = huge(most) || most === 2147483647 ? undefined : most;
+  const many = one === "entry" ? "entries" : `${one}s`;
+  const unit = one && ` ${(max ?? min) === 1 ? one : many}`;
+  if (s.exclusiveMinimum !== undefined) return ` (> ${s.exclusiveMinimum}, ≤ ${max})`;
+  if (min !== undefined && max !== undefined) return ` (${min} … ${max}${unit})`;
+  if (min !== undefined) return ` (≥ ${min}${unit})`;
+  if (max !== undefined) return ` (≤ ${max}${unit})`;
   return "";
 }
 
-/* "string, 1 … 128 characters", "array of integer", "\"a\" | \"b\"" */
+/* 'string (1 … 128 characters)', 'array of integer', '"a" | "b"' */
 function typeText(schema) {
   const s = resolve(schema);
-  const choices = s.anyOf && !s.properties && s.anyOf.filter(x => !isNull(x));
-  if (choices) return choices.map(typeText).join(" or ");
+  const several = s.anyOf && !s.properties && s.anyOf.filter(x => !isNull(x));
+  if (several) return several.map(typeText).join(" or ");
   if (s.enum) return s.enum.filter(x => x !== null).map(x => JSON.stringify(x)).join(" | ");
-  const types = typesOf(s);
-  if (!types.length) return "any";
-  const limits = range(s);
-  if (types[0] === "array") {
-    const items = typeText(s.items);
-    const of = / or | \| /.test(items) ? `(${items})` : items;
-    return `array of ${of}${limits && `, ${limits}`}`;
+  const kind = typesOf(s)[0];
+  if (!kind) return "any";
+  if (kind === "array") {
+    const items = typeText(s.items) + (nullable(s.items) ? " or null" : "");
+    return `array${range(s)} of ${/ or | \| /.test(items) ? `(${items})` : items}`;
   }
-  if (types[0] === "object" && s.additionalProperties)
-    return `object of ${typeText(s.additionalProperties)}${limits && `, ${limits}`}`;
-  return (s.format === "date" ? "date" : types.join(" or ")) + (limits && `, ${limits}`);
+  if (kind === "object" && s.additionalProperties)
+    return `object${range(s)} of ${typeText(s.additionalProperties)}`;
+  return (s.format === "date" ? "date" : kind) + range(s);
 }
 
 function nullable(schema) {
@@ -98,30 +98,33 @@ function inner(schema) {
   return [];
 }
 
-function rows(schema, depth) {
-  const out = [];
-  for (const [name, field] of Object.entries(schema.properties)) {
-    const required = schema.required?.includes(name);
-    const target = resolve(field);
-    const about = field.description ?? (field.$ref ? target.description : undefined);
-    out.push(h(`tr.d${depth}`,
-      h("td.name", name, required && h("b", { title: "required" }, " *")),
-      h("td.type", typeText(field), nullable(field) && " or null"),
-      h("td.preset", field.default === undefined ? "" : JSON.stringify(field.default)),
-      h("td.about", about ? prose(about) : "")));
-    if (depth < 4) for (const s of inner(field)) out.push(...rows(s, depth + 1));
-  }
-  return out;
+/* [depth, name, field, required] of all fields, those of inner objects after the field that holds them. */
+function flat(schema, depth = 0) {
+  return Object.entries(schema.properties).flatMap(([name, field]) => [
+    [depth, name, field, schema.required?.includes(name)],
+    ...(depth < 4 ? inner(field).flatMap(s => flat(s, depth + 1)) : []),
+  ]);
 }
+
+const headRow = names => h("thead", h("tr", names.map(t => h("th", { scope: "col" }, t))));
+const nameCell = (name, required) => h("td.name", name, required && h("b", { title: "required" }, " *"));
 
 function fieldTable(schema) {
   const s = resolve(schema);
   if (!s.properties) return null;
+  const fields = flat(s), presets = fields.some(([, , f]) => f.default !== undefined);
+  const row = ([depth, name, field, required]) => {
+    const about = field.description ?? (field.$ref ? resolve(field).description : undefined);
+    return h(`tr.d${depth}`,
+      nameCell(name, required),
+      h("td.type", typeText(field), nullable(field) && " or null"),
+      presets && h("td.preset", field.default === undefined ? "" : JSON.stringify(field.default)),
+      h("td.about", about ? prose(about) : ""));
+  };
   return h("div.scroll",
     s.description && h("p", prose(s.description)),
-    h("table.fields",
-      h("thead", h("tr", ["Field", "Type", "Default", "About"].map(t => h("th", { scope: "col" }, t)))),
-      h("tbody", rows(s, 0))));
+    h("table.fields", headRow(["Field", "Type", ...(presets ? ["Default"] : []), "About"]),
+      h("tbody", fields.map(row))));
 }
 
 /* ---- One route ---- */
@@ -132,8 +135,6 @@ const quote = text => "'" + text.replaceAll("'", "'\\''") + "'";
 function curl(method, path, op) {
   const words = ["curl"];
   const body = op.requestBody?.content["application/json"].example;
-  const streams = Object.values(op.responses).some(r => resolve(r).content?.["text/event-stream"]);
-  if (streams) words.push("-N");
   if (method !== "GET" && !(method === "POST" && body)) words.push(`-X ${method}`);
   words.push(location.origin + path.replace(/\{(\w+)\}/g, (_, n) => n.toUpperCase()));
   if (op.security.length) words.push('\\\n  -H "Authorization: Bearer $NEXUS_KEY"');
@@ -142,13 +143,10 @@ function curl(method, path, op) {
 }
 
 function parameterTable(parameters) {
-  return h("div.scroll", h("table.fields",
-    h("thead", h("tr", ["Name", "Type", "In", "About"].map(t => h("th", { scope: "col" }, t)))),
-    h("tbody", parameters.map(p => h("tr",
-      h("td.name", p.name, p.required && h("b", { title: "required" }, " *")),
-      h("td.type", typeText(p.schema)),
-      h("td", p.in),
-      h("td.about", p.description ?? ""))))));
+  const row = p => h("tr", nameCell(p.name, p.required), h("td.type", typeText(p.schema)), h("td", p.in),
+    h("td.about", p.description ?? ""));
+  return h("div.scroll",
+    h("table.fields", headRow(["Name", "Type", "In", "About"]), h("tbody", parameters.map(row))));
 }
 
 function content(type, c) {
@@ -290,6 +288,7 @@ function openAnchor() {
   e.scrollIntoView();
 }
 
+byId("keys").addEventListener("submit", e => e.preventDefault());
 try {
   const r = await fetch("/openapi.json");
   if (!r.ok) throw new Error(`status ${r.status}`);

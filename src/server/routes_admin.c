@@ -281,7 +281,7 @@ static const nx_route routes[] = {
 
 const nx_route_group nx_routes_admin = {
     .tag = "Administration",
-    .about = "For keys of scope admin. Errors are {\"error\": \"...\"}.",
+    .about = "For keys of scope admin. Errors are `{\"error\": \"...\"}`.",
     .routes = routes,
     .n = NX_COUNT_OF(routes),
 };

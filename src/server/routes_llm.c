@@ -239,8 +239,8 @@ static const nx_route routes[] = {
 const nx_route_group nx_routes_llm = {
     .tag = "LLM",
     .about =
-        "Plain text in, text out. Faults of a field are told as {\"detail\": [{\"loc\", \"msg\", "
-        "\"type\"}]}, all others as {\"detail\": \"...\"}.",
+        "Plain text in, text out. Faults of a field are told as `{\"detail\": [{\"loc\", \"msg\", "
+        "\"type\"}]}`, all others as `{\"detail\": \"...\"}`.",
     .routes = routes,
     .n = NX_COUNT_OF(routes),
 };

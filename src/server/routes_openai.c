@@ -472,9 +472,10 @@ static const nx_route routes[] = {
 
 const nx_route_group nx_routes_openai = {
     .tag = "OpenAI",
-    .about = "As OpenAI's clients speak: set their base URL to /v1. Fields that aren't listed are "
-             "ignored; null counts as absent. Errors are {\"error\": {\"message\", \"type\", "
-             "\"param\", \"code\"}}.",
+    .about =
+        "As OpenAI's clients speak: set their base URL to `/v1`. Fields that aren't listed are "
+        "ignored; null counts as absent. Errors are `{\"error\": {\"message\", \"type\", "
+        "\"param\", \"code\"}}`.",
     .routes = routes,
     .n = NX_COUNT_OF(routes),
 };

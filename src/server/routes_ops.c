@@ -181,7 +181,7 @@ static const nx_route routes[] = {
 
 const nx_route_group nx_routes_ops = {
     .tag = "Operations",
-    .about = "Probes, metrics, and this description. Errors are {\"error\": \"...\"}.",
+    .about = "Probes, metrics, and this description. Errors are `{\"error\": \"...\"}`.",
     .routes = routes,
     .n = NX_COUNT_OF(routes),
 };
