@@ -119,8 +119,10 @@ void nx_httpd_destroy(nx_httpd *h);
 
 /* ---- The request: valid from on_head until the last release ---- */
 
-const char *nx_exchange_method(const nx_exchange *x); /* "GET" */
-const char *nx_exchange_path(const nx_exchange *x);   /* percent-decoded, without the query */
+const char *nx_exchange_method(
+    const nx_exchange *x); /* "GET", also for HEAD: it is answered alike */
+bool        nx_exchange_is_head(const nx_exchange *x); /* the body of the answer won't be sent */
+const char *nx_exchange_path(const nx_exchange *x);    /* percent-decoded, without the query */
 int         nx_exchange_tag(const nx_exchange *x);
 const char *nx_exchange_peer(const nx_exchange *x); /* "127.0.0.1", "unix": for logs */
 bool        nx_exchange_is_tls(const nx_exchange *x);
