@@ -195,6 +195,11 @@ static void on_ended(void *ctx)
     nx_call_release(c); /* the job's reference */
 }
 
+void nx_answer_cut(nx_answer *a)
+{
+    for (int32_t i = 0; i < a->n_jobs; i++) nx_job_cancel(a->jobs[i].job);
+}
+
 void nx_answer_gone(nx_answer *a)
 {
     atomic_store(&a->gone, true);
@@ -406,8 +411,7 @@ void nx_answer_start(nx_call *c, const nx_ask *ask)
     for (int32_t i = 0; i < a->n_jobs; i++) nx_call_retain(c);
     nx_call_retain(c); /* the answer's own, until its usage is written */
     join_list(c);
-    for (; !st && n < a->n_jobs; n += !st)
-        st = service->ops->submit(service, a->jobs[n].job, &err);
+    for (; !st && n < a->n_jobs; n += !st) st = service->ops->submit(service, a->jobs[n].job, &err);
     if (!st && a->stream) {
         nx_exchange_add_header(c->x, "Cache-Control", "no-cache", &err);
         nx_exchange_add_header(c->x, "X-Accel-Buffering", "no", &err);

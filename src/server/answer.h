@@ -23,9 +23,9 @@ typedef struct nx_answer_job {
     nx_answer  *answer;
     nx_job     *job;
     nx_job_news news;
-    bool        done; /* its end was taken */
+    bool        done;    /* its end was taken */
     size_t      n_chars; /* of its text that were sent: text_offset */
-    nx_str      prompt; /* as text, where the format gives it back; a view into the body */
+    nx_str      prompt;  /* as text, where the format gives it back; a view into the body */
 } nx_answer_job;
 
 struct nx_answer {
@@ -35,16 +35,16 @@ struct nx_answer {
     int32_t          n_jobs, n_each;
     uint64_t         seed;
     int64_t          created_s;
-    char             id[48];
+    char id[16 + NX_REQUEST_ID_CAP];
     bool             stream, with_usage, echo;
     int32_t          n_logprobs;
-    pthread_mutex_t  lock;   /* guards the jobs' news */
-    bool             opened; /* the first event is out */
-    atomic_int       n_left;            /* jobs that haven't ended */
-    atomic_flag      finishing;         /* usage is being written, or was */
+    pthread_mutex_t  lock;      /* guards the jobs' news */
+    bool             opened;    /* the first event is out */
+    atomic_int       n_left;    /* jobs that haven't ended */
+    atomic_flag      finishing; /* usage is being written, or was */
     atomic_bool      written, gone, ping;
-    _Atomic int64_t  sent_ns;           /* of the last event */
-    nx_buf           whole;             /* the body that waits for its usage to be written */
+    _Atomic int64_t  sent_ns; /* of the last event */
+    nx_buf           whole;   /* the body that waits for its usage to be written */
     int              status;
     nx_error         error; /* the first that a job met */
 };
@@ -80,6 +80,7 @@ typedef struct nx_ask {
 void nx_answer_start(nx_call *c, const nx_ask *ask);
 
 void nx_answer_gone(nx_answer *a); /* the client left: cancel */
+void nx_answer_cut(nx_answer *a);  /* the server ends: cancel; the client hears of it */
 void nx_answer_free(nx_answer *a);
 void nx_answer_ping(nx_answer *a); /* a comment, if nothing was sent for long */
 void nx_answer_log(const nx_answer *a, nx_access_entry *e);

@@ -2,6 +2,7 @@
 #include "server/ask.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -93,9 +94,8 @@ static nx_status read_bias(nx_asking *a, const nx_call *c, nx_error *err)
 static void read_priority(nx_ask *ask, const nx_call *c)
 {
     nx_job_priority most = c->key.number ? c->key.priority : NX_PRIORITY_NORMAL;
-    nx_str          word = has(c, "priority")
-                               ? nx_field_string(c->route->request, c->body, "priority")
-                               : NX_STR("normal");
+    nx_str word = has(c, "priority") ? nx_field_string(c->route->request, c->body, "priority")
+                                     : NX_STR("normal");
 
     ask->priority = nx_str_eq(word, NX_STR("high"))  ? NX_PRIORITY_HIGH
                     : nx_str_eq(word, NX_STR("low")) ? NX_PRIORITY_LOW
@@ -158,8 +158,8 @@ nx_status nx_asking_make_room(nx_asking *a, int32_t n, nx_error *err)
 static nx_status need_vocab(const nx_call *c, nx_error *err)
 {
     if (c->model->parts.llm->vocab) return NX_OK;
-    return nx_fail(err, NX_EUNSUPPORTED,
-                   "model %s has no vocabulary: it takes token ids alone", c->model->name);
+    return nx_fail(err, NX_EUNSUPPORTED, "model %s has no vocabulary: it takes token ids alone",
+                   c->model->name);
 }
 
 nx_status nx_asking_text(nx_asking *a, const nx_call *c, int32_t i, nx_str text, nx_error *err)
@@ -293,11 +293,11 @@ nx_status nx_asking_chat(nx_asking *a, const nx_call *c, const nx_json *messages
     }
     if (!st && !list) st = nx_fail(err, NX_ENOMEM, "conversation");
     if (!st) memcpy(list, messages->array.items, messages->array.n * sizeof *list);
-    for (size_t i = 0; !st && i < messages->array.n; i++) st = to_template(&a->arena, &list[i], err);
+    for (size_t i = 0; !st && i < messages->array.n; i++)
+        st = to_template(&a->arena, &list[i], err);
     if (st) return st;
     nx_json         all = {.type = NX_JSON_ARRAY, .array = {list, messages->array.n}};
-    nx_chat_request r = {
-        .messages = &all, .tools = tools, .answer = true, .folds_system = true};
+    nx_chat_request r = {.messages = &all, .tools = tools, .answer = true, .folds_system = true};
     st = nx_chat_encode_request(c->model->chat, &a->prompts[0], &r, err);
     return st == NX_EINVAL ? nx_fail_prefix(err, st, "messages") : st;
 }

@@ -32,16 +32,16 @@ struct nx_call {
     size_t          route_idx;
     nx_str          params[NX_ROUTE_PARAMS_MAX];
     char            request_id[NX_REQUEST_ID_CAP];
-    nx_key_record   key; /* key.number 0: asked without one */
+    nx_key_record   key;     /* key.number 0: asked without one */
     bool            refused; /* answered by the head alone */
     bool            trusted; /* by the control socket */
     nx_json_doc     doc;
     const nx_json  *body; /* an object; NULL: the route takes none */
-    nx_arena        kept;  /* what a handler wants to last as long as the call */
+    nx_arena        kept; /* what a handler wants to last as long as the call */
     nx_task         task;
     nx_model_waiter waiter;
     void (*with_model)(nx_call *c); /* goes on when the model is there */
-    nx_loaded      *model;
+    nx_loaded         *model;
     nx_answer *_Atomic answer; /* NULL: not one of a model */
     nx_exchange_report report;
     nx_call           *next, *prev; /* in the server's list, while it has an answer */

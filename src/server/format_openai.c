@@ -156,8 +156,7 @@ static void text_logprobs(nx_jw *w, const nx_answer *a, nx_answer_job *j)
         nx_jw_string(w, NULL, (nx_str){n->text.data + at, (size_t)n->steps[i].n_bytes});
     nx_jw_close(w, ']');
     nx_jw_open(w, "token_logprobs", '[');
-    for (size_t i = 0; i < n->n_steps; i++)
-        nx_jw_number(w, NULL, (double)n->steps[i].logprob, 9);
+    for (size_t i = 0; i < n->n_steps; i++) nx_jw_number(w, NULL, (double)n->steps[i].logprob, 9);
     nx_jw_close(w, ']');
     nx_jw_open(w, "top_logprobs", '[');
     for (size_t i = 0; i < n->n_steps; i++) {

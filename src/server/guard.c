@@ -65,7 +65,8 @@ static void add_cors(nx_call *c, const char *origin)
 
     nx_exchange_add_header(c->x, "Access-Control-Allow-Origin", origin, &err);
     nx_exchange_add_header(c->x, "Vary", "Origin", &err);
-    nx_exchange_add_header(c->x, "Access-Control-Expose-Headers", "x-request-id, retry-after", &err);
+    nx_exchange_add_header(c->x, "Access-Control-Expose-Headers", "x-request-id, retry-after",
+                           &err);
 }
 
 /* What a browser asks before the request itself. */
@@ -129,8 +130,8 @@ static const char *presented_key(const nx_call *c)
 static bool refuse_key(nx_call *c, nx_key_verdict v)
 {
     static const nx_metrics_auth why[] = {
-        [NX_KEY_MISSING] = NX_METRICS_AUTH_MISSING,   [NX_KEY_MALFORMED] = NX_METRICS_AUTH_UNKNOWN,
-        [NX_KEY_UNKNOWN] = NX_METRICS_AUTH_UNKNOWN,   [NX_KEY_REVOKED] = NX_METRICS_AUTH_REVOKED,
+        [NX_KEY_MISSING] = NX_METRICS_AUTH_MISSING, [NX_KEY_MALFORMED] = NX_METRICS_AUTH_UNKNOWN,
+        [NX_KEY_UNKNOWN] = NX_METRICS_AUTH_UNKNOWN, [NX_KEY_REVOKED] = NX_METRICS_AUTH_REVOKED,
         [NX_KEY_EXPIRED] = NX_METRICS_AUTH_EXPIRED,
     };
 
@@ -182,8 +183,7 @@ bool nx_guard_know(nx_call *c)
     /* The listener for operators serves probes and metrics to whoever reaches it, and nothing else. */
     if (nx_exchange_tag(c->x) == NX_TAG_OPS) return true;
     if (!nx_keys_any(s->keys)) return true;
-    nx_key_verdict v =
-        nx_keys_check(s->keys, presented_key(c), nx_clock_unix_ms() / 1000, &c->key);
+    nx_key_verdict v = nx_keys_check(s->keys, presented_key(c), nx_clock_unix_ms() / 1000, &c->key);
     if (v != NX_KEY_OK) {
         c->key.number = 0;
         return refuse_key(c, v);

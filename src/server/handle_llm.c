@@ -145,8 +145,8 @@ static void batch(nx_call *c)
     const nx_json *prompts = nx_field_get(c->body, "prompts");
     int32_t        n = (int32_t)prompts->array.n;
     nx_str        *texts = nx_arena_alloc(&a.arena, (size_t)n, sizeof *texts);
-    nx_status      st = texts ? nx_asking_read(&a, c, &field, &err)
-                              : nx_fail(&err, NX_ENOMEM, "%d prompts", n);
+    nx_status      st =
+        texts ? nx_asking_read(&a, c, &field, &err) : nx_fail(&err, NX_ENOMEM, "%d prompts", n);
 
     if (!st) st = nx_asking_make_room(&a, n, &err);
     for (int32_t i = 0; !st && i < n; i++) {

@@ -40,9 +40,9 @@ void nx_handle_v1_chat_completions(nx_call *c)
 static nx_status read_prompts(nx_asking *a, nx_call *c, nx_str **texts, nx_error *err)
 {
     const nx_json *p = nx_field_get(c->body, "prompt");
-    bool many = p->type == NX_JSON_ARRAY && p->array.n > 0 &&
-                (p->array.items[0].type == NX_JSON_STRING ||
-                 p->array.items[0].type == NX_JSON_ARRAY);
+    bool           many =
+        p->type == NX_JSON_ARRAY && p->array.n > 0 &&
+        (p->array.items[0].type == NX_JSON_STRING || p->array.items[0].type == NX_JSON_ARRAY);
     const nx_json *items = many ? p->array.items : p;
     int32_t        n = many ? (int32_t)p->array.n : 1;
     nx_status      st = nx_asking_make_room(a, n, err);

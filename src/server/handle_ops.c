@@ -126,10 +126,11 @@ void nx_handle_openapi(nx_call *c)
 
 void nx_handle_web(nx_call *c)
 {
-    const nx_web_file *f = nx_web_find(nx_exchange_path(c->x));
-    nx_error           err;
+    nx_str      bytes;
+    const char *type;
+    nx_error    err;
 
-    if (!f) {
+    if (!nx_web_file(nx_exchange_path(c->x), &bytes, &type)) {
         nx_call_refuse(c, 404, NULL, NULL, -1, "there is no page %s", nx_exchange_path(c->x));
         return;
     }
@@ -137,5 +138,5 @@ void nx_handle_web(nx_call *c)
     nx_exchange_add_header(c->x, "Content-Security-Policy",
                            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'", &err);
     nx_exchange_add_header(c->x, "X-Content-Type-Options", "nosniff", &err);
-    reply_copy(c, f->type, f->bytes, f->n);
+    reply_copy(c, type, bytes.p, bytes.len);
 }

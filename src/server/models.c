@@ -19,7 +19,7 @@ typedef struct entry {
     nx_models       *all;
     char            *name, *path;
     nx_model_state   state;
-    bool             eager;   /* the load under way is an operator's */
+    bool             eager; /* the load under way is an operator's */
     int32_t          n_uses;
     uint64_t         planned; /* reserved of the budget while LOADING and READY */
     int64_t          created_s, last_used_s, idle_since_ns;
@@ -168,9 +168,10 @@ static nx_status reserve(nx_models *m, entry *e, uint64_t bytes, nx_error *err)
     const double gb = 1e9;
 
     if (m->opt.memory_bytes && bytes > m->opt.memory_bytes)
-        return nx_fail(err, NX_ELIMIT,
-                       "model %s needs %.1f GB, and all models together may take %.1f GB (--memory)",
-                       e->name, (double)bytes / gb, (double)m->opt.memory_bytes / gb);
+        return nx_fail(
+            err, NX_ELIMIT,
+            "model %s needs %.1f GB, and all models together may take %.1f GB (--memory)", e->name,
+            (double)bytes / gb, (double)m->opt.memory_bytes / gb);
     while (m->opt.memory_bytes && m->reserved + bytes > m->opt.memory_bytes) {
         entry *victim = least_used(m);
         if (!victim)
@@ -204,10 +205,9 @@ static nx_status load(nx_models *m, entry *e, nx_error *err)
     int64_t start = nx_clock_ns();
     st = o->open(o->ctx, e->path, &watch, &e->loaded.parts, err);
     if (st) return st;
-    double seconds = (double)(nx_clock_ns() - start) * 1e-9;
+    double  seconds = (double)(nx_clock_ns() - start) * 1e-9;
     nx_llm *llm = e->loaded.parts.llm;
-    if (llm->vocab)
-        nx_chat_open(&e->loaded.chat, llm->cp, llm->vocab, NULL, &e->loaded.chat_error);
+    if (llm->vocab) nx_chat_open(&e->loaded.chat, llm->cp, llm->vocab, NULL, &e->loaded.chat_error);
     e->load = nx_model_metrics_loaded(e->loaded.metrics, e->loaded.parts.arch,
                                       e->loaded.parts.quant, seconds);
     nx_log_info("model %s loaded in %.2f s", e->name, seconds);

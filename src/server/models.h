@@ -22,9 +22,9 @@
 typedef struct nx_model_parts {
     nx_llm     *llm;
     nx_service *service;
-    uint64_t    bytes;         /* what it takes, weights included */
-    char        quant[32];     /* "q8_0": of most of its weights */
-    char        device[32];    /* "cpu" */
+    uint64_t    bytes;      /* what it takes, weights included */
+    char        quant[32];  /* "q8_0": of most of its weights */
+    char        device[32]; /* "cpu" */
     char        arch[32];
 } nx_model_parts;
 
@@ -104,7 +104,7 @@ typedef struct nx_model_view {
     const char      *name, *path;
     nx_model_state   state;
     bool             is_default;
-    uint64_t         bytes, planned_bytes; /* 0: unknown */
+    uint64_t         bytes, planned_bytes;   /* 0: unknown */
     int64_t          created_s, last_used_s; /* Unix time; 0: never */
     int32_t          n_uses;
     char             quant[32], device[32], arch[32];

@@ -32,18 +32,18 @@ typedef struct nx_model_spec {
 } nx_model_spec;
 
 typedef struct nx_server_options {
-    const char          *host; /* default 127.0.0.1 */
-    uint16_t             port; /* 0: any free one */
-    int32_t              ops_port;   /* -1: none of its own; 0: any free one */
-    const char          *ops_host;   /* NULL: as host */
-    const char          *unix_path;  /* listen here instead of host and port; NULL: don't */
+    const char          *host;               /* default 127.0.0.1 */
+    uint16_t             port;               /* 0: any free one */
+    int32_t              ops_port;           /* -1: none of its own; 0: any free one */
+    const char          *ops_host;           /* NULL: as host */
+    const char          *unix_path;          /* listen here instead of host and port; NULL: don't */
     const char          *tls_cert, *tls_key; /* PEM files; NULL: plain */
-    const char          *data;       /* the data folder; NULL: the default one */
-    const char *const   *origins;    /* [n_origins] that browsers may call from; "*": any */
+    const char          *data;               /* the data folder; NULL: the default one */
+    const char *const   *origins;            /* [n_origins] that browsers may call from; "*": any */
     size_t               n_origins;
-    const char *const   *hosts;      /* [n_hosts] names that Host may say beside our own */
+    const char *const   *hosts; /* [n_hosts] names that Host may say beside our own */
     size_t               n_hosts;
-    const nx_model_spec *models;     /* [n_models]; the first is the default one */
+    const nx_model_spec *models; /* [n_models]; the first is the default one */
     size_t               n_models;
     nx_model_opener      opener;
     uint64_t             memory_bytes;

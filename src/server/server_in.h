@@ -14,24 +14,24 @@
 enum { NX_TAG_MAIN = 1, NX_TAG_OPS, NX_TAG_CONTROL };
 
 struct nx_server {
-    nx_server_options opt;
-    nx_datadir        dir;
-    nx_db            *db;
-    nx_keys          *keys;
-    nx_usage         *usage;
-    nx_quota         *quota;
-    nx_metrics       *metrics;
-    nx_access_log    *log; /* NULL: none */
-    nx_models        *models;
-    nx_desk          *desk;
-    nx_httpd         *httpd;
-    nx_field_limits   limits;
-    nx_buf            openapi;
-    char              fingerprint[16];
-    int64_t           started_ns;
-    bool              loopback; /* nobody but this machine can reach the main listener */
-    atomic_bool       draining;
-    atomic_bool       cut;      /* the drain is over */
+    nx_server_options    opt;
+    nx_datadir           dir;
+    nx_db               *db;
+    nx_keys             *keys;
+    nx_usage            *usage;
+    nx_quota            *quota;
+    nx_metrics          *metrics;
+    nx_access_log       *log; /* NULL: none */
+    nx_models           *models;
+    nx_desk             *desk;
+    nx_httpd            *httpd;
+    nx_field_limits      limits;
+    nx_buf               openapi;
+    char                 fingerprint[16];
+    int64_t              started_ns;
+    bool                 loopback; /* nobody but this machine can reach the main listener */
+    atomic_bool          draining;
+    atomic_bool          cut; /* the drain is over */
     atomic_uint_fast64_t n_ids;
 
     pthread_mutex_t lock; /* guards these */
