@@ -73,6 +73,7 @@ int nx_cmd_compare(int argc, char **argv);
 int nx_cmd_pull(int argc, char **argv);
 int nx_cmd_list(int argc, char **argv);
 int nx_cmd_rm(int argc, char **argv);
+int nx_cmd_key(int argc, char **argv);
 
 /* ---- Options (option.c, option_help.c) ------------------------------------------------------ */
 

@@ -22,6 +22,7 @@ static const nx_command table[] = {
     {"pull", "fetch a model from the Hugging Face Hub", nx_cmd_pull},
     {"list", "list the models on this machine", nx_cmd_list},
     {"rm", "remove a fetched model", nx_cmd_rm},
+    {"key", "make, list and revoke the keys of the server", nx_cmd_key},
     {"help", "explain a command", nx_cmd_help},
     {NULL, NULL, NULL},
 };
