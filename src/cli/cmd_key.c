@@ -28,7 +28,7 @@ typedef struct key_opts {
 } key_opts;
 
 /* The keys, by whichever way. */
-typedef struct access {
+typedef struct access_way {
     nx_datadir dir;
     nx_db     *db; /* ours; NULL: through the server */
     nx_keys   *keys;

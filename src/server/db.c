@@ -45,7 +45,8 @@ static const char schema[] =
     "  PRIMARY KEY(day, key, model)) STRICT, WITHOUT ROWID;"
     "PRAGMA user_version=1;";
 
-static const char pragmas[] = "PRAGMA journal_mode=TRUNCATE;"
+static const char pragmas[] = "PRAGMA journal_mode=PERSIST;"
+                              "PRAGMA journal_size_limit=1048576;"
                               "PRAGMA synchronous=FULL;"
                               "PRAGMA mmap_size=0;"
                               "PRAGMA trusted_schema=OFF;"

@@ -5,8 +5,9 @@
  *          nothing can wait in a circle: the lock is a leaf, taken for one transaction, and whoever
  *          holds it calls nobody but SQLite. Requests never come here; they read memory.
  * Durable: rollback journal and synchronous=FULL: what nx_db_commit said NX_OK to survives a power
- *          cut. The journal is truncated, not deleted: then SQLite syncs the truncation, so that a
- *          commit can't come undone with the folder's entry. No WAL: 3.40 has a fault in it.
+ *          cut. The journal stays and its head is zeroed: with FULL SQLite syncs that, so that a commit
+ *          can't come undone, as it can where the journal's name is removed and the folder isn't
+ *          synced; and it is the quickest of the three ways. No WAL: 3.40 has a fault in it.
  * Trust:   the file may be damaged or a stranger's: no triggers, no views, no extensions; values that
  *          leave their range are NX_EFORMAT.
  * Thread:  any, between nx_db_lock and nx_db_unlock.

@@ -401,6 +401,41 @@ static void failing_disk(void **state)
     assert_int_equal(nx_keys_revoke(w->keys, r.id, NOW, NULL, &w->err), NX_OK);
 }
 
+/* Each allocation fails once: a message, and all as before. */
+static void out_of_memory(void **state)
+{
+    world         *w = *state;
+    char           text[NX_KEY_TEXT_CAP];
+    nx_key_record  r, *all;
+    nx_key_options opt;
+    size_t         n;
+    int64_t        i = 0;
+    nx_status      st;
+
+    world_open(w);
+    nx_key_options_default(&opt);
+    do {
+        nx_alloc_fail_after(i++);
+        st = nx_keys_create(w->keys, &opt, NOW, text, &r, &w->err);
+        nx_alloc_fail_after(-1);
+        assert_true(st == NX_OK || (st == NX_ENOMEM && !*text));
+        assert_int_equal(nx_keys_any(w->keys), st == NX_OK);
+    } while (st);
+    assert_true(i > 3);
+    nx_alloc_fail_after(0);
+    assert_int_equal(nx_keys_list(w->keys, &all, &n, &w->err), NX_ENOMEM);
+    nx_alloc_fail_after(-1);
+    i = 0;
+    do {
+        world_shut(w);
+        nx_alloc_fail_after(i++);
+        st = world_try(w);
+        nx_alloc_fail_after(-1);
+        assert_true(st == NX_OK || st == NX_ENOMEM);
+    } while (st);
+    assert_int_equal(nx_keys_check(w->keys, text, NOW, &r), NX_KEY_OK);
+}
+
 /* kill -9 right after each answer: what was answered is so. */
 static void killed_after_every_answer(void **state)
 {
@@ -589,6 +624,7 @@ int main(void)
         T(pepper_is_never_replaced),
         T(damaged_databases),
         T(failing_disk),
+        T(out_of_memory),
         T(killed_after_every_answer),
         T(checked_while_keys_come_and_go),
         T(bodies),

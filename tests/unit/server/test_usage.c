@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -250,6 +251,33 @@ static void failing_disk(void **state)
     assert_int_equal(requests_on_disk(w, ""), 7);
 }
 
+/* A disk that is full in the middle of a write, by a limit on the size of files. */
+static void full_disk(void **state)
+{
+    world         *w = *state;
+    nx_usage_entry e = entry("", "m", 3, 1);
+    struct rlimit  before, small;
+    nx_status      st[4];
+
+    world_open(w);
+    assert_int_equal(add_and_wait(w->usage, &e), NX_OK);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    for (rlim_t bytes = 1; bytes <= 16384; bytes *= 4) { /* in the journal, in the file */
+        small = before;
+        small.rlim_cur = bytes;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        for (int i = 0; i < 4; i++) st[i] = add_and_wait(w->usage, &e);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        for (int i = 0; i < 4; i++) assert_true(st[i] == NX_EIO || bytes > 4096);
+        assert_int_equal(add_and_wait(w->usage, &e), NX_OK);
+    }
+    assert_int_equal(requests_on_disk(w, ""), 1 + 8 * 5);
+    world_shut(w);
+    world_open(w);
+    assert_int_equal(requests_on_disk(w, ""), 1 + 8 * 5);
+}
+
 static void out_of_memory(void **state)
 {
     world         *w = *state;
@@ -265,6 +293,26 @@ static void out_of_memory(void **state)
     }
     assert_int_equal(add_and_wait(w->usage, &e), NX_OK);
     assert_int_equal(requests_on_disk(w, NULL), 1);
+}
+
+static void no_memory_to_open_with(void **state)
+{
+    world    *w = *state;
+    int64_t   i = 0;
+    nx_status st;
+
+    world_open(w);
+    nx_usage_entry e = entry("abcdefgh", "m", 3, 1);
+    assert_int_equal(add_and_wait(w->usage, &e), NX_OK);
+    do {
+        world_shut(w);
+        nx_alloc_fail_after(i++);
+        st = world_try(w);
+        nx_alloc_fail_after(-1);
+        assert_true(st == NX_OK || st == NX_ENOMEM);
+    } while (st);
+    assert_true(i > 4);
+    assert_int_equal(nx_usage_today(w->usage, "abcdefgh", NOW), 4);
 }
 
 static void last_use_of_a_key(void **state)
@@ -345,6 +393,35 @@ static void many_in_flight(void **state)
     assert_int_equal(stats.n_waiting, 0);
     assert_int_equal(requests_on_disk(w, "abcdefgh"), THREADS * n_adds);
     assert_int_equal(nx_usage_today(w->usage, "abcdefgh", NOW), (int64_t)THREADS * n_adds * 4);
+}
+
+/* Admin work shares the connection with the ledger: nobody waits for ever, nobody is told "busy". */
+static void keys_are_made_meanwhile(void **state)
+{
+    enum { N = 8, ADDS = 20 };
+    world         *w = *state;
+    client         c[N];
+    pthread_t      threads[N];
+    nx_keys       *keys;
+    nx_key_options opt;
+    nx_key_record  r;
+    char           text[NX_KEY_TEXT_CAP];
+
+    world_open(w);
+    assert_int_equal(nx_keys_open(&keys, &w->dir, w->db, NULL), NX_OK);
+    nx_key_options_default(&opt);
+    for (int i = 0; i < N; i++) {
+        c[i] = (client){w->usage, ADDS, 0, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, client_run, &c[i]), 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        if (nx_keys_create(keys, &opt, NOW, text, &r, &w->err)) fail_msg("%s", w->err.text);
+        if (i % 2 && nx_keys_revoke(keys, r.id, NOW, NULL, &w->err)) fail_msg("%s", w->err.text);
+        assert_true(requests_on_disk(w, NULL) <= (int64_t)N * ADDS);
+    }
+    for (int i = 0; i < N; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(requests_on_disk(w, NULL), N * ADDS);
+    nx_keys_close(keys);
 }
 
 /* ---- kill -9 ---- */
@@ -539,10 +616,20 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(rows_add_up),    T(odd_entries),           T(closing_writes_what_waits),
-        T(failing_disk),   T(out_of_memory),         T(last_use_of_a_key),
-        T(many_in_flight), T(killed_at_any_moment),  T(requests_per_minute),
-        T(tokens_per_day), T(quota_of_many_threads),
+        T(rows_add_up),
+        T(odd_entries),
+        T(closing_writes_what_waits),
+        T(failing_disk),
+        T(full_disk),
+        T(out_of_memory),
+        T(no_memory_to_open_with),
+        T(last_use_of_a_key),
+        T(many_in_flight),
+        T(keys_are_made_meanwhile),
+        T(killed_at_any_moment),
+        T(requests_per_minute),
+        T(tokens_per_day),
+        T(quota_of_many_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
