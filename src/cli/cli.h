@@ -73,6 +73,9 @@ int nx_cmd_compare(int argc, char **argv);
 int nx_cmd_pull(int argc, char **argv);
 int nx_cmd_list(int argc, char **argv);
 int nx_cmd_rm(int argc, char **argv);
+int nx_cmd_serve(int argc, char **argv);
+int nx_cmd_ps(int argc, char **argv);
+int nx_cmd_stop(int argc, char **argv);
 int nx_cmd_key(int argc, char **argv);
 
 /* ---- Options (option.c, option_help.c) ------------------------------------------------------ */
@@ -190,6 +193,7 @@ typedef struct nx_model_opts {
     bool        exact;    /* products in floats, whatever the weights' type */
     const char *quantize; /* a recipe's name; NULL: as the checkpoint is */
     bool        no_memory_check;
+    bool        unattended; /* no progress bar and no Ctrl-C: this isn't the main thread */
 } nx_model_opts;
 
 #define NX_KV_CHOICES "auto|f16|f32|q8_0"

@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 #include "cli/cli.h"
-#include "net/http.h"
+#include "cli/control.h"
 #include "os/clock.h"
 #include "server/keys_json.h"
 
@@ -42,35 +42,12 @@ static int64_t now_s(void)
 
 /* ---- Asking the server ---- */
 
-/* What the server says is wrong: {"error": {"message": ..}} or {"error": ".."}. */
-static nx_status refusal(int status, const nx_json *answer, nx_error *err)
-{
-    const nx_json  *e = nx_json_get(answer, "error");
-    nx_str          text = {0};
-    const nx_status st = status == 404 ? NX_ENOENT : NX_EINVAL;
-
-    if (!nx_json_get_string(answer, "error", &text)) (void)nx_json_get_string(e, "message", &text);
-    if (!text.len) return nx_fail(err, st, "the server refuses: status %d", status);
-    return nx_fail(err, st, "the server refuses: %.*s", (int)(text.len < 300 ? text.len : 300),
-                   text.p);
-}
-
-/* One exchange; *doc is the answer's JSON, whose text is in `text`. NX_EBUSY: nobody listens (yet). */
 static nx_status ask(access_way *a, const char *method, const char *path, const nx_buf *body,
                      nx_json_doc *doc, nx_buf *text, nx_error *err)
 {
-    char          url[128];
-    nx_http_reply reply;
-    nx_http_call  call = {.method = method, .url = url, .unix_path = a->dir.socket, .cancel = NULL};
+    nx_str said = body ? (nx_str){body->data, body->len} : (nx_str){0};
 
-    snprintf(url, sizeof url, "http://localhost%s", path);
-    if (body) call.body = (nx_str){body->data, body->len};
-    nx_status st = nx_http_send(a->http, &reply, &call, text, err);
-    if (st && reply.unreachable) return NX_EBUSY;
-    if (st) return nx_fail_prefix(err, st, "%s", a->dir.socket);
-    st = nx_json_parse(doc, "the server's answer", text->data ? text->data : "", text->len, 0, err);
-    if (reply.status >= 200 && reply.status < 300) return st;
-    return refusal(reply.status, doc->root, err);
+    return nx_control_ask(a->http, a->dir.socket, method, path, said, doc, text, err);
 }
 
 static nx_status ask_create(access_way *a, const nx_key_options *opt, char *text, nx_key_record *r,

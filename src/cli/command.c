@@ -10,6 +10,9 @@
 static const nx_command table[] = {
     {"generate", "continue a text", nx_cmd_generate},
     {"chat", "talk to a model", nx_cmd_chat},
+    {"serve", "answer many people at once, over HTTP", nx_cmd_serve},
+    {"ps", "list what the running server does", nx_cmd_ps},
+    {"stop", "stop the running server", nx_cmd_stop},
     {"tokenize", "print the token ids of a text", nx_cmd_tokenize},
     {"detokenize", "print the text of token ids", nx_cmd_detokenize},
     {"template", "print what a chat template makes of messages", nx_cmd_template},

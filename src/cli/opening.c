@@ -98,7 +98,8 @@ static void on_quantised(void *ctx, int64_t done, int64_t total)
 }
 
 /* A recipe of NX_RECIPE_NONE changes nothing. */
-static nx_status quantise(nx_checkpoint *cp, nx_recipe recipe, int32_t threads, nx_error *err)
+static nx_status quantise(nx_checkpoint *cp, nx_recipe recipe, const nx_model_opts *m,
+                          nx_error *err)
 {
     nx_recipe_model rules;
     nx_progress     progress;
@@ -106,8 +107,13 @@ static nx_status quantise(nx_checkpoint *cp, nx_recipe recipe, int32_t threads, 
 
     if (recipe == NX_RECIPE_NONE) return NX_OK;
     nx_status st = nx_plan_recipe_model(&rules, cp, err);
-    if (!st) st = nx_pool_create(&pool, threads ? threads : nx_cpu_count(), err);
+    if (!st) st = nx_pool_create(&pool, m->threads ? m->threads : nx_cpu_count(), err);
     if (st) return st;
+    if (m->unattended) {
+        st = nx_checkpoint_quantise(cp, recipe, &rules, pool, NULL, NULL, NULL, err);
+        nx_pool_destroy(pool);
+        return st;
+    }
     nx_progress_begin(&progress, "quantising", "numbers");
     nx_cli_catch_interrupt();
     st = nx_checkpoint_quantise(cp, recipe, &rules, pool, &nx_cli_cancel, on_quantised, &progress,
@@ -173,7 +179,7 @@ nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
     if (!st && !m->quantize && wants_4bit(cp)) recipe = NX_RECIPE_NF4;
     if (!st) st = nx_backends_create(&be, m->threads, m->exact, err);
     if (!st && nx_checkpoint_n_tensors(cp) > 0) st = check_memory(cp, be, recipe, m, err);
-    if (!st) st = quantise(cp, recipe, m->threads, err);
+    if (!st) st = quantise(cp, recipe, m, err);
     if (st) {
         nx_checkpoint_close(cp);
         if (be) be->ops->destroy(be);

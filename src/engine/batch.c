@@ -334,7 +334,7 @@ uint64_t nx_batch_bytes_planned(const nx_hparams *hp, const nx_backend *be,
     if (settle(&o, hp, NULL)) return 0;
     nx_walk_sizes sizes = sizes_of(&o);
     return nx_kv_bytes(hp, o.kv_dtype, o.n_pos_all) + nx_walk_bytes_planned(hp, &sizes) +
-           nx_walk_scratch_planned(hp, be, &sizes);
+           (be ? nx_walk_scratch_planned(hp, be, &sizes) : 0);
 }
 
 static nx_status take_memory(nx_batch *b, nx_error *err)

@@ -45,7 +45,7 @@ nx_status nx_batch_create(nx_service **out, const nx_llm *llm, const nx_batch_op
                           nx_error *err);
 
 /* Bytes that it takes beside the weights: cache, activations, scratch. In the words of a plan, for
- * budgets before anything is loaded. */
+ * budgets before anything is loaded; be NULL: without its scratch. */
 uint64_t nx_batch_bytes_planned(const nx_hparams *hp, const nx_backend *be,
                                 const nx_batch_options *opt);
 

@@ -315,12 +315,13 @@ void nx_server_reopen_logs(nx_server *s)
 
 /* ---- Stopping ---- */
 
-int32_t nx_server_wait_stop(nx_server *s, const volatile sig_atomic_t *also)
+int32_t nx_server_wait_stop(nx_server *s, const volatile sig_atomic_t *stop,
+                            const volatile sig_atomic_t *other)
 {
     int32_t drain = s->opt.drain_s;
 
     pthread_mutex_lock(&s->lock);
-    while (!s->stop_asked && !(also && *also)) {
+    while (!s->stop_asked && !(stop && *stop) && !(other && *other)) {
         struct timespec until = in_ms(100);
         pthread_cond_timedwait(&s->changed, &s->lock, &until);
     }

@@ -68,9 +68,10 @@ const char *nx_server_data(const nx_server *s);
 bool        nx_server_wants_keys(const nx_server *s);
 nx_models  *nx_server_models(const nx_server *s);
 
-/* Wait until /admin/stop was asked, or `also` (may be NULL) becomes true; the seconds that running answers
- * get. Polls `also` ten times a second. */
-int32_t nx_server_wait_stop(nx_server *s, const volatile sig_atomic_t *also);
+/* Wait until /admin/stop was asked, or one of two flags (each may be NULL) is set, as signal handlers do;
+ * the seconds that running answers get. Looks at the flags ten times a second. */
+int32_t nx_server_wait_stop(nx_server *s, const volatile sig_atomic_t *stop,
+                            const volatile sig_atomic_t *other);
 
 /* No longer ready; new questions are refused; answers under way get up to drain_s seconds, then an error
  * event. Calls `tell` (may be NULL) now and then with how many are left; frees. */
