@@ -1,4 +1,5 @@
 /* routes_admin.c - the routes under /admin: what runs, models, usage, keys, the end. */
+#include "server/keys.h"
 #include "server/route_tables.h"
 
 #define F_COUNT(name, about_) NX_F_INT(name, about_, .required = true, .range = NX_FROM(0))
@@ -76,15 +77,16 @@ static const nx_fields usage =
 
 static const nx_fields key_request = NX_FIELDS(
     "KeyRequest",
-    NX_F_STRING("name", "For people: whose it is.", .required = true, .range = NX_BETWEEN(1, 128)),
+    NX_F_STRING("name", "For people: whose it is. At most 100 bytes of UTF-8.", .required = true,
+                .range = NX_UP_TO(100)),
     NX_F_ARRAY("scopes", "What it may do.", .nullable = true, .range = NX_BETWEEN(1, 3),
-               .preset = "[\"infer\"]", .of = NX_ONE(SCOPES)),
+               .preset = "[\"infer\", \"rag\"]", .of = NX_ONE(SCOPES)),
     NX_F_STRING("priority", "Its requests' place in the queue.", .nullable = true,
                 .choices = "high|normal|low", .preset = "\"normal\""),
-    NX_F_INT("requests_per_minute", "Absent: no limit.", .nullable = true,
-             .range = NX_BETWEEN(1, NX_INT32_MAX)),
-    NX_F_INT("tokens_per_day", "Of prompts and answers, in UTC. Absent: no limit.",
-             .nullable = true, .range = NX_BETWEEN(1, 9007199254740991)),
+    NX_F_INT("requests_per_minute", "0: no limit.", .nullable = true, .preset = "0",
+             .range = NX_BETWEEN(0, NX_KEY_RPM_MAX)),
+    NX_F_INT("tokens_per_day", "Of prompts and answers, by UTC day; 0: no limit.", .nullable = true,
+             .preset = "0", .range = NX_BETWEEN(0, NX_KEY_TOKENS_DAY_MAX)),
     NX_F_INT("expires_at", "Unix seconds. Absent: never.", .nullable = true,
              .range = NX_BETWEEN(0, 253402300799)));
 
@@ -93,10 +95,7 @@ static const nx_fields key_request = NX_FIELDS(
         NX_F_STRING("name", NULL, .required = true),                                               \
         NX_F_ARRAY("scopes", NULL, .required = true, .of = NX_ONE(SCOPES)),                        \
         NX_F_STRING("priority", NULL, .required = true, .choices = "high|normal|low"),             \
-        NX_F_INT("requests_per_minute", "null: no limit.", .required = true, .nullable = true,     \
-                 .range = NX_FROM(1)),                                                             \
-        NX_F_INT("tokens_per_day", "null: no limit.", .required = true, .nullable = true,          \
-                 .range = NX_FROM(1)),                                                             \
+        F_COUNT("requests_per_minute", "0: no limit."), F_COUNT("tokens_per_day", "0: no limit."), \
         F_COUNT("created_at", "Unix seconds."), F_TIME("expires_at", "Unix seconds; null: never.")
 
 static const nx_fields new_key = NX_FIELDS(
