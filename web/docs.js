@@ -117,7 +117,7 @@ function fieldTable(schema) {
     const about = field.description ?? (field.$ref ? resolve(field).description : undefined);
     return h(`tr.d${depth}`,
       nameCell(name, required),
-      h("td.type", typeText(field), nullable(field) && " or null"),
+      h("td.type", typeText(field), required && nullable(field) && " or null"),
       presets && h("td.preset", field.default === undefined ? "" : JSON.stringify(field.default)),
       h("td.about", about ? prose(about) : ""));
   };

@@ -134,6 +134,7 @@ typedef enum nx_fault_kind {
     NX_FAULT_TYPE,
     NX_FAULT_RANGE,
     NX_FAULT_CHOICE,
+    NX_FAULT_JSON, /* nx_fault_of_parse */
 } nx_fault_kind;
 
 /* One step into a document: into a member, or, where key.p is NULL, to an element. */
@@ -166,10 +167,14 @@ bool nx_fields_check_text(const nx_fields *fields, nx_field_text_fn get, void *c
 void nx_fault_set(nx_fault *fault, nx_fault_kind kind, const nx_fields *fields, const char *name,
                   const char *fmt, ...) NX_PRINTF(5, 6);
 
+/* Where in the document is what nx_json_parse refused? err is its error, text what it read. So a lone
+ * surrogate in a prompt is told as "prompt: line 1, column 12: ...". Steps are views into text. */
+void nx_fault_of_parse(nx_fault *fault, const nx_error *err, const char *text, size_t len);
+
 /* The place as a JSON array: ["body", "messages", 2, "content"]. where: "body", "query". */
 void nx_fault_write_loc(const nx_fault *fault, nx_jw *w, const char *key, const char *where);
 
-/* "missing", "type_error", "range_error", "choice_error": for the seed dialect's "type" */
+/* "missing", "type_error", "range_error", "choice_error", "json_invalid": for the seed dialect's "type" */
 const char *nx_fault_kind_name(nx_fault_kind kind);
 
 /* ---- Reading, of a document that was checked ---- */

@@ -85,10 +85,9 @@ void nx_fault_write_loc(const nx_fault *fault, nx_jw *w, const char *key, const 
 const char *nx_fault_kind_name(nx_fault_kind kind)
 {
     static const char *const names[] = {
-        [NX_FAULT_MISSING] = "missing",
-        [NX_FAULT_TYPE] = "type_error",
-        [NX_FAULT_RANGE] = "range_error",
-        [NX_FAULT_CHOICE] = "choice_error",
+        [NX_FAULT_MISSING] = "missing",   [NX_FAULT_TYPE] = "type_error",
+        [NX_FAULT_RANGE] = "range_error", [NX_FAULT_CHOICE] = "choice_error",
+        [NX_FAULT_JSON] = "json_invalid",
     };
 
     return names[kind];
@@ -284,11 +283,18 @@ void nx_finding_tell(const nx_finder *w, const nx_finding *at, nx_fault *fault)
     put_found(&text, at->name.type == NX_JSON_STRING ? &at->name : at->found, at->kind);
 }
 
+void nx_fault_say(nx_fault *fault, const char *message)
+{
+    line text;
+
+    begin(fault, &text);
+    puts_to(&text, message);
+}
+
 void nx_fault_set(nx_fault *fault, nx_fault_kind kind, const nx_fields *fields, const char *name,
                   const char *fmt, ...)
 {
     nx_error message = {0};
-    line     text;
     va_list  args;
 
     *fault = (nx_fault){.kind = kind, .n_steps = 1};
@@ -297,6 +303,5 @@ void nx_fault_set(nx_fault *fault, nx_fault_kind kind, const nx_fields *fields, 
     va_start(args, fmt);
     nx_fail_v(&message, NX_EINVAL, fmt, args);
     va_end(args);
-    begin(fault, &text);
-    puts_to(&text, message.text);
+    nx_fault_say(fault, message.text);
 }

@@ -23,6 +23,9 @@ typedef struct nx_finding {
 /* Put it into words. */
 void nx_finding_tell(const nx_finder *w, const nx_finding *at, nx_fault *fault);
 
+/* Path and text of a fault whose kind and steps are there; message follows the path. */
+void nx_fault_say(nx_fault *fault, const char *message);
+
 size_t nx_count_chars(nx_str s); /* of valid UTF-8 */
 
 #endif

@@ -25,7 +25,7 @@ static void check_fault(const nx_fault *f)
     if (strncmp(f->text, f->path, strlen(f->path)) != 0) abort();
     nx_fault_write_loc(f, &w, NULL, "body");
     if (w.st || nx_json_parse(&doc, "loc", w.buf.data, w.buf.len, 0, NULL)) abort();
-    if (doc.root->array.n != (size_t)f->n_steps + 1) abort();
+    if (doc.root->array.n != (size_t)f->n_steps + 1 || f->n_steps > NX_FAULT_STEPS_MAX) abort();
     nx_json_doc_free(&doc);
     nx_buf_free(&w.buf);
 }
@@ -84,12 +84,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     nx_json_doc doc;
+    nx_error    err;
     nx_fault    fault;
+    const char *text = (const char *)data + 1;
 
     if (size == 0 || size > 1 << 16) return 0;
     const nx_route *r = route_with_body(data[0]);
-    if (nx_json_parse(&doc, "body", (const char *)data + 1, size - 1, NX_JSON_PYTHON, NULL))
+    if (nx_json_parse(&doc, "body", text, size - 1, NX_JSON_PYTHON, &err)) {
+        nx_fault_of_parse(&fault, &err, text, size - 1);
+        check_fault(&fault);
         return 0;
+    }
     if (nx_fields_check(r->request, doc.root, NULL, &fault))
         read_fields(r->request, doc.root);
     else

@@ -269,6 +269,40 @@ static void test_reading(void **state)
     assert_true(nx_field_number(&table, NULL, "top_p") == 0.9);
 }
 
+static void assert_parse_fault(const char *body, const char *text)
+{
+    nx_json_doc doc;
+    nx_error    err;
+    nx_fault    fault;
+
+    assert_int_equal(nx_json_parse(&doc, "body", body, strlen(body), NX_JSON_PYTHON, &err),
+                     NX_EFORMAT);
+    nx_fault_of_parse(&fault, &err, body, strlen(body));
+    if (!strstr(fault.text, text)) fail_msg("%s: %s", body, fault.text);
+    assert_int_equal(fault.kind, NX_FAULT_JSON);
+}
+
+static void test_what_is_no_json_is_placed(void **state)
+{
+    char deep[600] = "{\"a\": ";
+
+    (void)state;
+    assert_parse_fault("{\"prompt\": \"\\ud800\"}", "prompt: line 1, column 13: ");
+    assert_parse_fault("{\"a\": 1,\n \"prompt\": \"\xff\"}",
+                       "prompt: line 2, column 13: not UTF-8");
+    assert_parse_fault("{\"messages\": [{\"role\": \"u\"}, {\"content\": \"\\udc00 \"}]}",
+                       "messages[1].content: line 1, column ");
+    assert_parse_fault("{\"a\": [1, [2, x]]}", "a[1][1]: line 1, column ");
+    assert_parse_fault("{\"a\\\"b\": 01}", "a\\\"b: line 1, column ");
+    assert_parse_fault("{\"a\": 1, \"b", "body: line 1, column ");
+    assert_parse_fault("{\"a\": 1, }", "body: line 1, column ");
+    assert_parse_fault("", "body: line 1, column 1: ");
+    assert_parse_fault("{} x", "body: line 1, column 4: ");
+    assert_parse_fault("\"abc", "body: line 1, column 1: ");
+    memset(deep + 6, '[', 500);
+    assert_parse_fault(deep, "a[0][0][0]");
+}
+
 static const char *get_text(void *ctx, const char *name)
 {
     const char **pairs = ctx;
@@ -316,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_the_place_as_json),
         cmocka_unit_test(test_the_start_decides_a_maximum),
         cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_what_is_no_json_is_placed),
         cmocka_unit_test(test_words_of_a_query),
     };
 
