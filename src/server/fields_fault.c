@@ -61,7 +61,7 @@ static void put_path(line *l, const nx_fault *f)
         const nx_fault_step *s = &f->steps[i];
         if (s->key.p) {
             if (i > 0) puts_to(l, ".");
-            put_short(l, s->key, 48);
+            put_short(l, s->key.len ? s->key : NX_STR("\"\""), 48);
         } else {
             putf(l, "[%zu]", s->idx);
         }
