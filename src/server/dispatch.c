@@ -141,16 +141,18 @@ static bool parse(nx_call *c)
     nx_str   body = nx_exchange_body(c->x);
     nx_error err;
     nx_str   text = body.len == 0 && c->route->bodyless ? NX_STR("{}") : body;
+    nx_fault fault;
 
     if (nx_json_parse(&c->doc, "body", text.p, text.len, NX_JSON_PYTHON, &err) == NX_OK) {
         c->body = c->doc.root;
         return true;
     }
-    if (err.status == NX_ENOMEM)
+    if (err.status == NX_ENOMEM) {
         nx_call_refuse_error(c, &err, NULL);
-    else
-        nx_call_refuse(c, c->route->dialect == NX_DIALECT_SEED ? 422 : 400, NULL, "invalid_json",
-                       -1, "%s", err.text);
+        return false;
+    }
+    nx_fault_of_parse(&fault, &err, text.p, text.len);
+    nx_call_refuse_fault(c, &fault, "body");
     return false;
 }
 
