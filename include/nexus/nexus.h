@@ -55,7 +55,7 @@ extern "C" {
     X(EFORMAT, "malformed file")                                                                   \
     X(EUNSUPPORTED, "not supported")                                                               \
     X(ELIMIT, "beyond a limit")                                                                    \
-    X(EBUSY, "busy, try again later")                                                             \
+    X(EBUSY, "busy, try again later")                                                              \
     X(ECANCELLED, "cancelled")                                                                     \
     X(EINTERNAL, "a fault of ours")
 

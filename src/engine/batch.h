@@ -15,8 +15,8 @@
 #define NX_ENGINE_BATCH_H
 
 #include "engine/llm.h"
-#include "engine/timeline.h"
 #include "engine/service.h"
+#include "engine/timeline.h"
 
 #define NX_PAGE_LEN        16
 #define NX_PARALLEL_MAX    1024
