@@ -35,7 +35,7 @@ struct nx_answer {
     int32_t          n_jobs, n_each;
     uint64_t         seed;
     int64_t          created_s;
-    char id[16 + NX_REQUEST_ID_CAP];
+    char             id[16 + NX_REQUEST_ID_CAP];
     bool             stream, with_usage, echo;
     int32_t          n_logprobs;
     pthread_mutex_t  lock;      /* guards the jobs' news */
