@@ -92,6 +92,7 @@ struct nx_conn {
     bool            linger; /* the client may still be sending: read on a little after the answer */
     nx_phase        phase;
     int64_t         since_ns; /* of the phase */
+    int64_t         left_ns;  /* when it hung up */
     int64_t         look_ns;  /* when idle: the next look for bytes */
     struct MHD_Connection *mhd;
     nx_exchange           *exchange; /* under way, or NULL */

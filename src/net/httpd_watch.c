@@ -32,6 +32,7 @@
 #define LINGER_MS         3000
 #define LINGER_BYTES_MAX  ((size_t)64 << 20)
 #define LINGERS_MAX       256
+#define LEFT_MS           50
 #define NEVER             INT64_MAX
 
 /* ---- One connection ---- */
@@ -86,8 +87,20 @@ static nx_conn *new_conn(nx_listener *l, int fd, const struct sockaddr_storage *
     return c;
 }
 
-/* When to look at it next. */
-static int64_t due_of(const nx_conn *c)
+/* When a client that has hung up, and from which nothing comes any more, is cut. libmicrohttpd may
+ * have been told of its last bytes and of its end by one event, and looks at the end only with the
+ * next, which never comes. */
+static int64_t left_due(const nx_conn *c)
+{
+    bool reading =
+        c->phase == NX_PHASE_HEAD || c->phase == NX_PHASE_BODY || c->phase == NX_PHASE_IDLE;
+
+    if (!c->left || !reading) return NEVER;
+    return (c->left_ns > c->since_ns ? c->left_ns : c->since_ns) + LEFT_MS * NX_MS;
+}
+
+/* When the phase that the connection is in has lasted too long. */
+static int64_t phase_due(const nx_conn *c)
 {
     const nx_httpd_options *o = &c->httpd->opt;
     const nx_exchange      *x = c->exchange;
@@ -107,6 +120,14 @@ static int64_t due_of(const nx_conn *c)
     case NX_PHASE_CLOSED: return 0;
     default: return NEVER;
     }
+}
+
+/* When to look at it next. */
+static int64_t due_of(const nx_conn *c)
+{
+    int64_t a = phase_due(c), b = left_due(c);
+
+    return a < b ? a : b;
 }
 
 /* How often an idle connection is looked at for the first bytes of its next head. */
@@ -351,15 +372,17 @@ static void see_hang_up(nx_conn *c)
 {
     pthread_mutex_lock(&c->lock);
     c->left = true;
+    c->left_ns = nx_clock_ns();
     nx_exchange *x = c->exchange;
-    /* While a request is coming, or an answer is going out, libmicrohttpd itself looks. What waits, or
-     * streams, is ours. */
+    /* What waits, or streams, has lost its reader. A request that is still coming may be whole in the
+     * socket already, and a whole answer may still be read: a client may close its side early. */
     bool ours = x && (c->phase == NX_PHASE_WAITING ||
                       (c->phase == NX_PHASE_SENDING && x->answer == NX_ANSWER_STREAM));
     if (ours && !x->finished) {
         nx_exchange_gone(x, NX_GONE_LEFT);
         nx_conn_cut(c, false);
     }
+    atomic_store(&c->due_ns, due_of(c));
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -405,6 +428,11 @@ static int judge(nx_conn *c, int64_t now)
     nx_exchange            *x = c->exchange;
     int64_t                 age = now - c->since_ns;
 
+    if (left_due(c) <= now) {
+        if (x) nx_exchange_gone(x, NX_GONE_LEFT);
+        nx_conn_cut(c, false);
+        return -1;
+    }
     switch (c->phase) {
     case NX_PHASE_HEAD:
         if (age < o->head_ms * NX_MS) return -1;
