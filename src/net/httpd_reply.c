@@ -263,6 +263,20 @@ static ssize_t give(nx_exchange *x, uint64_t at, char *to, size_t max)
     return (ssize_t)n;
 }
 
+/* End the response from its reader. libmicrohttpd 0.9.75 closes the connection then, but never cleans
+ * it up unless an event comes for it, and a connection that was suspended is in no epoll: so have it
+ * looked at once more. */
+static ssize_t end_stream(nx_exchange *x, ssize_t how)
+{
+    nx_conn *c = x->conn;
+
+    pthread_mutex_lock(&c->lock);
+    MHD_suspend_connection(c->mhd);
+    MHD_resume_connection(c->mhd);
+    pthread_mutex_unlock(&c->lock);
+    return how;
+}
+
 static ssize_t read_stream(void *cls, uint64_t at, char *to, size_t max)
 {
     nx_exchange *x = cls;
@@ -270,14 +284,14 @@ static ssize_t read_stream(void *cls, uint64_t at, char *to, size_t max)
 
     while (step == STREAM_GO) {
         if (x->pending.len > x->pending_at) return give(x, at, to, max);
-        if (x->filled == NX_FILL_END) return MHD_CONTENT_READER_END_OF_STREAM;
-        if (x->filled == NX_FILL_BREAK) return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (x->filled == NX_FILL_END) return end_stream(x, MHD_CONTENT_READER_END_OF_STREAM);
+        if (x->filled == NX_FILL_BREAK) break;
         x->filled = x->fill(x->fill_ctx, &x->pending, max);
         if (x->pending.len > 0 || x->filled != NX_FILL_MORE) continue;
         step = sleep_stream(x);
         if (step == STREAM_GO) step = ready(x);
     }
-    return step == STREAM_SLEEPS ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
+    return step == STREAM_SLEEPS ? 0 : end_stream(x, MHD_CONTENT_READER_END_WITH_ERROR);
 }
 
 nx_status nx_exchange_stream(nx_exchange *x, int status, const char *content_type, nx_fill_fn fill,
