@@ -20,7 +20,7 @@
 
 /* Head, header nodes and the chunk under way of one connection. Heads up to about 20 KiB fit. */
 #define CONN_POOL_BYTES 24576
-#define IO_STACK_BYTES  (256 * 1024)
+#define IO_STACK_BYTES  ((size_t)1 << 20) /* hooks run on it */
 
 void nx_httpd_options_default(nx_httpd_options *opt)
 {
@@ -97,7 +97,7 @@ static struct MHD_Daemon *start_daemon(nx_listener *l, nx_worker *w, const nx_li
         MHD_OPTION_URI_LOG_CALLBACK, nx_on_uri, l, MHD_OPTION_NOTIFY_COMPLETED, nx_on_completed, l,
         MHD_OPTION_NOTIFY_CONNECTION, nx_on_connection, w, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)l->httpd->opt.connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONN_POOL_BYTES, MHD_OPTION_THREAD_STACK_SIZE, (size_t)IO_STACK_BYTES,
+        (size_t)CONN_POOL_BYTES, MHD_OPTION_THREAD_STACK_SIZE, IO_STACK_BYTES,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, l->is_tls ? tls : none, MHD_OPTION_END);
 }
 

@@ -6,9 +6,9 @@
  *          may answer at once or later, from any thread. A stream is pulled: nx_exchange_wake says
  *          that there is something, and an I/O thread then asks `fill` for it when the socket takes
  *          it. So a slow reader holds up nobody and no memory.
- * Remedies for libmicrohttpd: connections that wait are watched by an epoll of our own, so a client
- *          that leaves is noticed at once; head, body and a reader that takes nothing have absolute
- *          deadlines, kept by the watch thread.
+ * Remedies for libmicrohttpd: every connection is in an epoll of our own, so a client that leaves is
+ *          noticed at once; head, body and a reader that takes nothing have absolute deadlines, kept
+ *          by the watch thread.
  * Thread:  hooks are called on I/O threads and must not block; on_gone also on the watch thread.
  *          Several exchanges run at once; the hooks of one exchange are called one after the other,
  *          but for on_gone, which may come at any time between on_head and on_done.
@@ -45,23 +45,27 @@ typedef enum nx_httpd_reject {
     NX_REJECT_BODY_LATE,
     NX_REJECT_MALFORMED, /* both Content-Length and Transfer-Encoding, several Hosts, ...: 400 */
     NX_REJECT_SLOW_READER,
-    NX_REJECT_CONNECTIONS, /* more than connections_max */
+    NX_REJECT_CONNECTIONS, /* more than connections_max, or of one address: 503 */
 } nx_httpd_reject;
 
 typedef struct nx_httpd_hooks {
     void *ctx;
-    /* The head is there. May set the body's ceiling, or refuse at once by nx_exchange_reply: then the
-     * body isn't waited for and the connection is closed. */
+    /* The head is there. May set the body's ceiling, or refuse at once by nx_exchange_reply: then a
+     * body isn't waited for, and the connection is closed after the answer; without a body it is kept. */
     void (*on_head)(void *ctx, nx_exchange *x);
     /* The body is there. Answer now, or keep x (nx_exchange_retain) and answer later. */
     void (*on_request)(void *ctx, nx_exchange *x);
-    /* The response can't be completed. Called at most once. */
+    /* The response can't be completed. Called at most once, and not for what the owner or the server
+     * ended itself (NX_FILL_BREAK, a refusal). A client that closes its side while it waits or is
+     * streamed to has left; one that does so while its request, or a whole answer, is under way
+     * still gets the answer. */
     void (*on_gone)(void *ctx, nx_exchange *x, nx_gone why);
     /* The exchange is over; the last hook. nx_exchange_user is the caller's to free. */
     void (*on_done)(void *ctx, nx_exchange *x, const nx_exchange_report *r);
     void (*on_rejected)(void *ctx, nx_httpd_reject why); /* may be NULL */
     /* The body of the answer to a request that the server refuses by itself (a malformed one, a body
-     * too large), so that errors look alike; may be NULL. Appends to out. */
+     * too large), so that errors look alike; may be NULL. Appends JSON to out. What libmicrohttpd
+     * refuses before it has a head (no colon, head too large: 431, bad chunk) keeps its own page. */
     void (*on_error_body)(void *ctx, nx_buf *out, int status, const char *message);
 } nx_httpd_hooks;
 
@@ -77,23 +81,23 @@ typedef struct nx_httpd_options {
 
 void nx_httpd_options_default(nx_httpd_options *opt);
 
-/* hooks and opt are copied. NX_ENOMEM, NX_EIO. */
+/* hooks and opt (NULL: defaults) are copied. NX_EINVAL (a limit below 1), NX_ENOMEM, NX_EIO. */
 nx_status nx_httpd_create(nx_httpd **out, const nx_httpd_hooks *hooks, const nx_httpd_options *opt,
                           nx_error *err);
 
 /* Where to listen. */
 typedef struct nx_listen {
-    const char *host; /* "127.0.0.1", "::1", "localhost", "0.0.0.0", "::"; ignored with unix_path */
-    uint16_t    port; /* 0: any free one */
-    const char
-        *unix_path; /* a socket file with mode 0600; a stale one is replaced, one in use isn't */
+    const char *host;      /* "127.0.0.1" (also for NULL and "localhost"), "::1", "0.0.0.0", "::" */
+    uint16_t    port;      /* 0: any free one */
+    const char *unix_path; /* instead of them: a socket file, mode 0600; a stale one is replaced */
     const char *tls_cert, *tls_key; /* PEM texts; NULL: plain */
     int         tag;                /* the caller's: which listener an exchange came by */
     int         n_threads;          /* 0: as the options say */
 } nx_listen;
 
 /* Begin to serve. NX_EIO says what is wrong with the address (in use, no permission, ...) and what to
- * do; NX_EINVAL: the certificate or key. May be called several times. */
+ * do; NX_EINVAL: the certificate or key; NX_ELIMIT: more than 16 listeners; NX_ENOMEM. May be called
+ * several times. */
 nx_status nx_httpd_listen(nx_httpd *h, const nx_listen *l, nx_error *err);
 
 /* The port that the listener of that tag has; 0: none. */
@@ -102,7 +106,8 @@ uint16_t nx_httpd_port(const nx_httpd *h, int tag);
 /* True when host names only this machine: 127.0.0.0/8, ::1, localhost. */
 bool nx_host_is_loopback(const char *host);
 
-/* Accept no more connections on listeners of that tag, and close each one after its answer. */
+/* Accept no more connections on listeners of that tag, and close each one after its answer; those that
+ * wait for a request are closed at once. When it returns, the address is free. */
 void nx_httpd_quiesce(nx_httpd *h, int tag);
 
 /* How many connections are open, and exchanges unfinished, in all listeners. Any thread. */
@@ -119,10 +124,9 @@ void nx_httpd_destroy(nx_httpd *h);
 
 /* ---- The request: valid from on_head until the last release ---- */
 
-const char *nx_exchange_method(
-    const nx_exchange *x); /* "GET", also for HEAD: it is answered alike */
-bool        nx_exchange_is_head(const nx_exchange *x); /* the body of the answer won't be sent */
-const char *nx_exchange_path(const nx_exchange *x);    /* percent-decoded, without the query */
+const char *nx_exchange_method(const nx_exchange *x); /* "GET" also for HEAD: answered alike, */
+bool nx_exchange_is_head(const nx_exchange *x);     /* but the body isn't sent; fill isn't called */
+const char *nx_exchange_path(const nx_exchange *x); /* percent-decoded, without the query */
 int         nx_exchange_tag(const nx_exchange *x);
 const char *nx_exchange_peer(const nx_exchange *x); /* "127.0.0.1", "unix": for logs */
 bool        nx_exchange_is_tls(const nx_exchange *x);
@@ -144,7 +148,8 @@ void nx_exchange_release(nx_exchange *x);
 
 /* ---- The response: once for each exchange, from any thread; on a gone exchange it does nothing ---- */
 
-/* A header of the response, before reply or stream. name and value are copied. */
+/* A header of the response, before reply or stream. name and value are copied. NX_EINVAL: no header line
+ * (a line end in it, ...); NX_ELIMIT: more than 16 KiB of them; NX_ENOMEM. */
 nx_status nx_exchange_add_header(nx_exchange *x, const char *name, const char *value,
                                  nx_error *err);
 
@@ -153,13 +158,15 @@ nx_status nx_exchange_reply(nx_exchange *x, int status, const char *content_type
                             nx_error *err);
 
 typedef enum nx_fill {
-    NX_FILL_MORE,  /* what was appended (perhaps nothing) is all for now: wake me */
-    NX_FILL_END,   /* what was appended is the end */
-    NX_FILL_BREAK, /* cut the connection: the client must not take this for an end */
+    NX_FILL_MORE, /* what was appended (perhaps nothing) is all for now: wake me */
+    NX_FILL_END,  /* what was appended is the end */
+    NX_FILL_BREAK, /* what was appended is sent, then the connection cut: the client must not take this
+                    * for an end (one of HTTP/1.0 can't tell) */
 } nx_fill;
 
-/* Append what is ready to out, at most about `room` bytes (more is kept and sent next). Called on an
- * I/O thread when the socket takes bytes, never after on_done. Must not block. */
+/* Append what is ready to out, at most about `room` bytes (more is kept and sent next; 64 MiB is the
+ * ceiling of out). Called on an I/O thread when the socket takes bytes, never after on_done. Must not
+ * block. */
 typedef nx_fill (*nx_fill_fn)(void *ctx, nx_buf *out, size_t room);
 
 /* A streamed response (chunked). A client of HTTP/1.0 gets it until the connection closes. */
@@ -169,7 +176,7 @@ nx_status nx_exchange_stream(nx_exchange *x, int status, const char *content_typ
 /* There is something to fill, or to end. Any thread, cheap, never blocks on the socket. */
 void nx_exchange_wake(nx_exchange *x);
 
-/* Has the client gone (or been cut)? Any thread. */
+/* Has the client gone or been cut, or is the exchange over? Any thread. */
 bool nx_exchange_is_gone(const nx_exchange *x);
 
 #endif

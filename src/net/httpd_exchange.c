@@ -229,8 +229,7 @@ static void take_head(nx_exchange *x, struct MHD_Connection *mhd, const char *me
         char text[128];
         snprintf(text, sizeof text, "request body of %llu bytes, at most %zu",
                  (unsigned long long)x->content_length, x->body_bytes_max);
-        nx_httpd_rejected(h, NX_REJECT_BODY);
-        nx_exchange_refuse(x, 413, text);
+        if (nx_exchange_refuse(x, 413, text)) nx_httpd_rejected(h, NX_REJECT_BODY);
     }
     x->body.max = x->body_bytes_max;
 }

@@ -176,6 +176,7 @@ struct nx_httpd {
     nx_watched wakeup_kind;
     nx_conn   *conns;
     nx_linger *lingers;
+    bool       paused;  /* a listener is, and gets its next try at the tick */
     int64_t    tick_ns; /* the longest it sleeps while there is a connection */
 
     atomic_llong n_conns, n_busy, n_streams;
@@ -225,8 +226,8 @@ nx_status nx_request_read(nx_exchange *x, struct MHD_Connection *mhd, const char
 
 /* ---- httpd_reply.c ---- */
 
-/* The server's own refusal of a request. conn.lock isn't held. */
-void nx_exchange_refuse(nx_exchange *x, int status, const char *message);
+/* The server's own refusal of a request; false: a hook has answered already. conn.lock isn't held. */
+bool nx_exchange_refuse(nx_exchange *x, int status, const char *message);
 /* The same while the body is coming, when libmicrohttpd takes no answer: written past it. */
 void nx_exchange_refuse_midway(nx_exchange *x, int status, const char *message);
 void nx_exchange_drop_answer(nx_exchange *x);

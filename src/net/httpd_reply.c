@@ -350,15 +350,16 @@ static const char *error_type(const nx_httpd *h)
     return h->hooks.on_error_body ? "application/json" : "text/plain; charset=utf-8";
 }
 
-void nx_exchange_refuse(nx_exchange *x, int status, const char *message)
+bool nx_exchange_refuse(nx_exchange *x, int status, const char *message)
 {
     nx_httpd *h = x->conn->httpd;
     nx_buf    body = {0};
 
-    if (!is_open(x)) return; /* on_head has refused it already */
+    if (!is_open(x)) return false;
     x->by_server = true;
     error_body(h, &body, status, message);
     (void)!nx_exchange_reply(x, status, error_type(h), &body, NULL);
+    return true;
 }
 
 /* The session of a TLS connection, or NULL. */

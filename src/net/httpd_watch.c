@@ -329,7 +329,7 @@ static void pause_listener(nx_httpd *h, nx_listener *l, bool pause)
     pthread_mutex_lock(&h->door);
     if (l->fd >= 0) epoll_ctl(h->epoll, EPOLL_CTL_MOD, l->fd, &e);
     pthread_mutex_unlock(&h->door);
-    l->paused = pause;
+    l->paused = h->paused = pause;
     if (pause) nx_log_warn("http: no connection can be accepted now: %s", strerror(errno));
 }
 
@@ -516,7 +516,7 @@ static void handle(nx_httpd *h, nx_watched *kind)
 /* A limit that begins after the sweep isn't in `next`: so never sleep longer than a tick. */
 static int sleep_ms(const nx_httpd *h, int64_t now, int64_t next)
 {
-    if (!h->conns && !h->lingers) return -1;
+    if (!h->conns && !h->lingers && !h->paused) return -1;
     int64_t ns = next - now < h->tick_ns ? next - now : h->tick_ns;
     return ns <= 0 ? 0 : (int)((ns + NX_MS - 1) / NX_MS);
 }

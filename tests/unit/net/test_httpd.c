@@ -601,6 +601,36 @@ static void limits_connections(void **state)
     rig_stop();
 }
 
+/* A client that can't be accepted now is accepted when there is a descriptor again. */
+static void survives_a_lack_of_descriptors(void **state)
+{
+    static int    spare[4096];
+    struct rlimit before, few;
+    char          a[4096];
+    int           n = 0;
+
+    (void)state;
+    rig_start();
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(nx_httpd_port(R.h, 0)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int                fd = socket(AF_INET, SOCK_STREAM, 0);
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = before;
+    few.rlim_cur = 100;
+    setrlimit(RLIMIT_NOFILE, &few);
+    while (n < 4096 && (spare[n] = dup(fd)) >= 0) n++;
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    get(fd, "/now");
+    assert_int_equal(hear(fd, a, sizeof a, "hello", 400), 0);
+    while (n > 0) close(spare[--n]);
+    setrlimit(RLIMIT_NOFILE, &before);
+    hear(fd, a, sizeof a, "hello", 1000);
+    assert_int_equal(status_of(a), 200);
+    close(fd);
+    rig_stop();
+}
+
 /* ---- Malformed requests ---- */
 
 static void rejects_malformed(void **state)
@@ -999,6 +1029,7 @@ int main(void)
         cmocka_unit_test(refuses_in_on_head),
         cmocka_unit_test(limits_heads),
         cmocka_unit_test(limits_connections),
+        cmocka_unit_test(survives_a_lack_of_descriptors),
         cmocka_unit_test(rejects_malformed),
         cmocka_unit_test(knows_loopback),
         cmocka_unit_test(listens_on_a_socket_file),
