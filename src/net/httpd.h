@@ -2,13 +2,13 @@
  *
  * Owns:    sockets, I/O threads, one watch thread, every exchange until it is done.
  * Refuses: routes, keys, JSON: what a request means is the hooks' business.
- * Idea:    a request is an `exchange`. Hooks see it when its head is there and when its body is; they
- *          may answer at once or later, from any thread. A stream is pulled: nx_exchange_wake says
- *          that there is something, and an I/O thread then asks `fill` for it when the socket takes
- *          it. So a slow reader holds up nobody and no memory.
- * Remedies for libmicrohttpd: every connection is in an epoll of our own, so a client that leaves is
- *          noticed at once; head, body and a reader that takes nothing have absolute deadlines, kept
- *          by the watch thread.
+ * Idea:    a request is an `exchange`. Hooks see it when its head is there and when its body is;
+ *          they may answer at once or later, from any thread. A stream is pulled: nx_exchange_wake
+ *          says that there is something, and an I/O thread then asks `fill` for it when the socket
+ *          takes it. So a slow reader holds up nobody and no memory.
+ * Remedies for libmicrohttpd: every connection is in an epoll of our own, so a client that leaves
+ *          is noticed at once; head, body and a reader that takes nothing have absolute deadlines,
+ *          kept by the watch thread.
  * Thread:  hooks are called on I/O threads and must not block; on_gone also on the watch thread.
  *          Several exchanges run at once; the hooks of one exchange are called one after the other,
  *          but for on_gone, which may come at any time between on_head and on_done.
@@ -38,7 +38,7 @@ typedef struct nx_exchange_report {
     uint64_t bytes_sent; /* of the response's body */
 } nx_exchange_report;
 
-/* Reasons for which the server itself turns a connection or request away; on_rejected counts them. */
+/* Why the server itself turned a connection or request away; on_rejected counts them. */
 typedef enum nx_httpd_reject {
     NX_REJECT_HEAD_LATE, /* the head wasn't there at the deadline: connection cut */
     NX_REJECT_BODY,      /* larger than allowed: 413 */
@@ -51,21 +51,23 @@ typedef enum nx_httpd_reject {
 typedef struct nx_httpd_hooks {
     void *ctx;
     /* The head is there. May set the body's ceiling, or refuse at once by nx_exchange_reply: then a
-     * body isn't waited for, and the connection is closed after the answer; without a body it is kept. */
+     * body isn't waited for, and the connection is closed after the answer; without a body it is
+     * kept. */
     void (*on_head)(void *ctx, nx_exchange *x);
     /* The body is there. Answer now, or keep x (nx_exchange_retain) and answer later. */
     void (*on_request)(void *ctx, nx_exchange *x);
-    /* The response can't be completed. Called at most once, and not for what the owner or the server
-     * ended itself (NX_FILL_BREAK, a refusal). A client that closes its side while it waits or is
-     * streamed to has left; one that does so while its request, or a whole answer, is under way
-     * still gets the answer. */
+    /* The response can't be completed. Called at most once, and not for what the owner or the
+     * server ended itself (NX_FILL_BREAK, a refusal). A client that closes its side while it waits
+     * or is streamed to has left; one that does so while its request, or a whole answer, is under
+     * way still gets the answer. */
     void (*on_gone)(void *ctx, nx_exchange *x, nx_gone why);
     /* The exchange is over; the last hook. nx_exchange_user is the caller's to free. */
     void (*on_done)(void *ctx, nx_exchange *x, const nx_exchange_report *r);
     void (*on_rejected)(void *ctx, nx_httpd_reject why); /* may be NULL */
-    /* The body of the answer to a request that the server refuses by itself (a malformed one, a body
-     * too large), so that errors look alike; may be NULL. Appends JSON to out. What libmicrohttpd
-     * refuses before it has a head (no colon, head too large: 431, bad chunk) keeps its own page. */
+    /* The body of the answer to a request that the server refuses by itself (a malformed one, a
+     * body too large), so that errors look alike; may be NULL. Appends JSON to out. What
+     * libmicrohttpd refuses before it has a head (no colon, head too large: 431, bad chunk) keeps
+     * its own page. */
     void (*on_error_body)(void *ctx, nx_buf *out, int status, const char *message);
 } nx_httpd_hooks;
 
@@ -95,9 +97,9 @@ typedef struct nx_listen {
     int         n_threads;          /* 0: as the options say */
 } nx_listen;
 
-/* Begin to serve. NX_EIO says what is wrong with the address (in use, no permission, ...) and what to
- * do; NX_EINVAL: the certificate or key; NX_ELIMIT: more than 16 listeners; NX_ENOMEM. May be called
- * several times. */
+/* Begin to serve. NX_EIO says what is wrong with the address (in use, no permission, ...) and what
+ * to do; NX_EINVAL: the certificate or key; NX_ELIMIT: more than 16 listeners; NX_ENOMEM. May be
+ * called several times. */
 nx_status nx_httpd_listen(nx_httpd *h, const nx_listen *l, nx_error *err);
 
 /* The port that the listener of that tag has; 0: none. */
@@ -106,8 +108,8 @@ uint16_t nx_httpd_port(const nx_httpd *h, int tag);
 /* True when host names only this machine: 127.0.0.0/8, ::1, localhost. */
 bool nx_host_is_loopback(const char *host);
 
-/* Accept no more connections on listeners of that tag, and close each one after its answer; those that
- * wait for a request are closed at once. When it returns, the address is free. */
+/* Accept no more connections on listeners of that tag, and close each one after its answer; those
+ * that wait for a request are closed at once. When it returns, the address is free. */
 void nx_httpd_quiesce(nx_httpd *h, int tag);
 
 /* How many connections are open, and exchanges unfinished, in all listeners. Any thread. */
@@ -118,8 +120,8 @@ typedef struct nx_httpd_counts {
 } nx_httpd_counts;
 void nx_httpd_count(const nx_httpd *h, nx_httpd_counts *out);
 
-/* Cut what is left (on_gone, on_done come for each), join all threads, free. NULL does nothing. Exchanges
- * that were retained stay valid until released, and do nothing. */
+/* Cut what is left (on_gone, on_done come for each), join all threads, free. NULL does nothing.
+ * Exchanges that were retained stay valid until released, and do nothing. */
 void nx_httpd_destroy(nx_httpd *h);
 
 /* ---- The request: valid from on_head until the last release ---- */
@@ -146,27 +148,28 @@ void *nx_exchange_user(const nx_exchange *x);
 void nx_exchange_retain(nx_exchange *x);
 void nx_exchange_release(nx_exchange *x);
 
-/* ---- The response: once for each exchange, from any thread; on a gone exchange it does nothing ---- */
+/* ---- The response: once for each exchange, from any thread; on a gone one it does nothing ---- */
 
-/* A header of the response, before reply or stream. name and value are copied. NX_EINVAL: no header line
- * (a line end in it, ...); NX_ELIMIT: more than 16 KiB of them; NX_ENOMEM. */
+/* A header of the response, before reply or stream. name and value are copied. NX_EINVAL: no header
+ * line (a line end in it, ...); NX_ELIMIT: more than 16 KiB of them; NX_ENOMEM. */
 nx_status nx_exchange_add_header(nx_exchange *x, const char *name, const char *value,
                                  nx_error *err);
 
-/* The whole response. body is taken (body->data becomes NULL), also on error; NULL: empty. NX_ENOMEM. */
+/* The whole response. body is taken (body->data becomes NULL), also on error; NULL: empty.
+ * NX_ENOMEM. */
 nx_status nx_exchange_reply(nx_exchange *x, int status, const char *content_type, nx_buf *body,
                             nx_error *err);
 
 typedef enum nx_fill {
-    NX_FILL_MORE, /* what was appended (perhaps nothing) is all for now: wake me */
-    NX_FILL_END,  /* what was appended is the end */
-    NX_FILL_BREAK, /* what was appended is sent, then the connection cut: the client must not take this
-                    * for an end (one of HTTP/1.0 can't tell) */
+    NX_FILL_MORE,  /* what was appended (perhaps nothing) is all for now: wake me */
+    NX_FILL_END,   /* what was appended is the end */
+    NX_FILL_BREAK, /* what was appended is sent, then the connection cut: the client must not take
+                    * this for an end (one of HTTP/1.0 can't tell) */
 } nx_fill;
 
-/* Append what is ready to out, at most about `room` bytes (more is kept and sent next; 64 MiB is the
- * ceiling of out). Called on an I/O thread when the socket takes bytes, never after on_done. Must not
- * block. */
+/* Append what is ready to out, at most about `room` bytes (more is kept and sent next; 64 MiB is
+ * the ceiling of out). Called on an I/O thread when the socket takes bytes, never after on_done.
+ * Must not block. */
 typedef nx_fill (*nx_fill_fn)(void *ctx, nx_buf *out, size_t room);
 
 /* A streamed response (chunked). A client of HTTP/1.0 gets it until the connection closes. */

@@ -1,9 +1,9 @@
 /* httpd_exchange.c - an exchange from its first line to on_done: libmicrohttpd's callbacks.
  *
- * Idea:    libmicrohttpd calls on_access for the head, for each piece of the body, and at the end, where
- *          it wants an answer. When there is none yet, the connection is suspended under its lock;
- *          whoever answers finds `suspended` under the same lock, and resumes. So neither comes
- *          before the other, and each suspension is resumed once.
+ * Idea:    libmicrohttpd calls on_access for the head, for each piece of the body, and at the end,
+ *          where it wants an answer. When there is none yet, the connection is suspended under its
+ *          lock; whoever answers finds `suspended` under the same lock, and resumes. So neither
+ *          comes before the other, and each suspension is resumed once.
  * Thread:  the I/O thread of the connection, but for what httpd.h says of retain, release and gone.
  */
 #include <stdio.h>

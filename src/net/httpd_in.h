@@ -2,7 +2,8 @@
  *
  * Threads: the watch thread (httpd_watch.c) accepts, keeps the list of connections, and sees
  *          hang-ups and deadlines. I/O threads are libmicrohttpd's: each worker of a listener is a
- *          daemon of one thread, that gets its connections from the watch thread. Any thread answers.
+ *          daemon of one thread, that gets its connections from the watch thread. Any thread
+ *          answers.
  * Locks:   door (nx_httpd): listening sockets, and who waits to linger. conn.lock: a connection and
  *          its exchange. conn.lock may be held while libmicrohttpd's own locks are taken (suspend,
  *          resume), so none of its callbacks is left while conn.lock is held; hooks are called
@@ -226,7 +227,8 @@ nx_status nx_request_read(nx_exchange *x, struct MHD_Connection *mhd, const char
 
 /* ---- httpd_reply.c ---- */
 
-/* The server's own refusal of a request; false: a hook has answered already. conn.lock isn't held. */
+/* The server's own refusal of a request; false: a hook has answered already. conn.lock isn't
+ * held. */
 bool nx_exchange_refuse(nx_exchange *x, int status, const char *message);
 /* The same while the body is coming, when libmicrohttpd takes no answer: written past it. */
 void nx_exchange_refuse_midway(nx_exchange *x, int status, const char *message);

@@ -1,8 +1,8 @@
 /* httpd_reply.c - answers: whole or streamed, from any thread.
  *
- * Idea: the answer is made on the thread that gives it, and handed over under the connection's lock.
- *       A body of some size, and every stream, is pulled: libmicrohttpd asks for a piece when the
- *       socket takes one, so the last time that it asked tells when a reader has stalled.
+ * Idea: the answer is made on the thread that gives it, and handed over under the connection's
+ *       lock. A body of some size, and every stream, is pulled: libmicrohttpd asks for a piece when
+ *       the socket takes one, so the last time that it asked tells when a reader has stalled.
  */
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -198,7 +198,8 @@ nx_status nx_exchange_reply(nx_exchange *x, int status, const char *content_type
 
 /* ---- Streams ---- */
 
-/* The head went out with MSG_MORE: don't let the kernel keep it for a first piece that isn't there. */
+/* The head went out with MSG_MORE: don't let the kernel keep it for a first piece that isn't
+ * there. */
 static void flush_head(nx_exchange *x)
 {
     int on = 1;
@@ -263,9 +264,9 @@ static ssize_t give(nx_exchange *x, uint64_t at, char *to, size_t max)
     return (ssize_t)n;
 }
 
-/* End the response from its reader. libmicrohttpd 0.9.75 closes the connection then, but never cleans
- * it up unless an event comes for it, and a connection that was suspended is in no epoll: so have it
- * looked at once more. */
+/* End the response from its reader. libmicrohttpd 0.9.75 closes the connection then, but never
+ * cleans it up unless an event comes for it, and a connection that was suspended is in no epoll: so
+ * have it looked at once more. */
 static ssize_t end_stream(nx_exchange *x, ssize_t how)
 {
     nx_conn *c = x->conn;

@@ -1,11 +1,11 @@
 /* httpd_request.c - the head of a request: checked, decoded, kept.
  *
- * Idea:   reject, never repair: whatever two readers could understand differently is refused with 400,
- *         so that no proxy in front can be made to see other requests than we do.
- * Method: libmicrohttpd (0.9) accepts lines that end in a bare LF, folded lines, and NULs; its strings
- *         no longer show them. But they point into the head as it was read, where every line end
- *         became NULs in place: if each line begins two bytes after the one before ends, every line
- *         ended in CRLF, none was folded, and no NUL cut one short.
+ * Idea:   reject, never repair: whatever two readers could understand differently is refused with
+ *         400, so that no proxy in front can be made to see other requests than we do.
+ * Method: libmicrohttpd (0.9) accepts lines that end in a bare LF, folded lines, and NULs; its
+ *         strings no longer show them. But they point into the head as it was read, where every
+ *         line end became NULs in place: if each line begins two bytes after the one before ends,
+ *         every line ended in CRLF, none was folded, and no NUL cut one short.
  */
 #include <stdio.h>
 #include <string.h>

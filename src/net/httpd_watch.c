@@ -1,9 +1,9 @@
 /* httpd_watch.c - the watch thread: accepts, sees who leaves, keeps deadlines.
  *
- * Idea:   libmicrohttpd neither looks at a connection that is suspended, nor at one that it writes to,
- *         and its only timeout starts anew with every byte. So every connection is in an epoll of
- *         our own, for hang-ups alone, from accept to close; and a sweep over all connections, as
- *         often as the shortest limit asks for, judges those that are due by absolute time.
+ * Idea:   libmicrohttpd neither looks at a connection that is suspended, nor at one that it writes
+ *         to, and its only timeout starts anew with every byte. So every connection is in an epoll
+ *         of our own, for hang-ups alone, from accept to close; and a sweep over all connections,
+ *         as often as the shortest limit asks for, judges those that are due by absolute time.
  * Thread: the functions of one thread, but for those of httpd_in.h.
  */
 #define _GNU_SOURCE
@@ -130,12 +130,11 @@ static int64_t due_of(const nx_conn *c)
     return a < b ? a : b;
 }
 
-/* How often an idle connection is looked at for the first bytes of its next head. */
+/* How often an idle connection is looked at for the first bytes of its next head: the deadline of
+ * that head is late by this at most, and thousands of idle ones cost little. */
 static int64_t look_every(const nx_httpd *h)
 {
-    int64_t t = h->opt.head_ms * NX_MS / 8;
-
-    return t > 1000 * NX_MS ? 1000 * NX_MS : t;
+    return h->opt.head_ms * NX_MS / 4;
 }
 
 void nx_conn_enter_phase(nx_conn *c, nx_phase phase, int64_t now)
@@ -374,8 +373,9 @@ static void see_hang_up(nx_conn *c)
     c->left = true;
     c->left_ns = nx_clock_ns();
     nx_exchange *x = c->exchange;
-    /* What waits, or streams, has lost its reader. A request that is still coming may be whole in the
-     * socket already, and a whole answer may still be read: a client may close its side early. */
+    /* What waits, or streams, has lost its reader. A request that is still coming may be whole in
+     * the socket already, and a whole answer may still be read: a client may close its side
+     * early. */
     bool ours = x && (c->phase == NX_PHASE_WAITING ||
                       (c->phase == NX_PHASE_SENDING && x->answer == NX_ANSWER_STREAM));
     if (ours && !x->finished) {
@@ -531,7 +531,8 @@ static void *watch_main(void *arg)
         int n = epoll_wait(h->epoll, events, EVENTS_AT_ONCE, sleep_ms(h, now, next));
         for (int i = 0; i < n; i++) handle(h, events[i].data.ptr);
         now = nx_clock_ns();
-        /* Not after every event: thousands of connections that come and go would each walk the list. */
+        /* Not after every event: thousands of connections that come and go would each walk the
+         * list. */
         if (now >= next || now - swept >= 5 * NX_MS || n <= 0) {
             next = sweep(h, now);
             swept = now;

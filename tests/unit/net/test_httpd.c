@@ -1,6 +1,6 @@
-/* Protects: every request is answered, or its end is told; a client that leaves, sends slowly or reads
- * slowly is noticed in time; nothing that two readers could understand differently gets through; and
- * after the server is gone nothing of it is left. */
+/* Protects: every request is answered, or its end is told; a client that leaves, sends slowly or
+ * reads slowly is noticed in time; nothing that two readers could understand differently gets
+ * through; and after the server is gone nothing of it is left. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +22,8 @@
 #define SANITIZED 0
 #endif
 
+#define CHUNKED_POST "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 /* ---- Answers ---- */
 
 static void answers_whole(void **state)
@@ -42,8 +44,7 @@ static void answers_whole(void **state)
     say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef");
     hear(fd, a, sizeof a, "abcdef", 2000);
     assert_int_equal(status_of(a), 200);
-    say(fd,
-        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\nxyz\r\n0\r\n\r\n");
+    say(fd, CHUNKED_POST "3\r\nabc\r\n3\r\nxyz\r\n0\r\n\r\n");
     hear(fd, a, sizeof a, "abcxyz", 2000);
     assert_int_equal(status_of(a), 200);
     say(fd, "HEAD /now HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -52,6 +53,49 @@ static void answers_whole(void **state)
     assert_null(strstr(a, "hello"));
     close(fd);
     assert_true(reaches(&R.n_complete, 5));
+    rig_stop();
+}
+
+/* A client may close its side early (nc does) and still read a whole answer. */
+static void answers_who_closes_its_side(void **state)
+{
+    char a[4096];
+
+    (void)state;
+    rig_start();
+    for (int i = 0; i < 20; i++) {
+        int fd = dial();
+        get(fd, "/now");
+        shutdown(fd, SHUT_WR);
+        hear(fd, a, sizeof a, NULL, 2000); /* and the server closes, although it could keep it */
+        assert_int_equal(status_of(a), 200);
+        assert_true(closes_within(fd, 0) >= 0);
+        close(fd);
+    }
+    rig_stop();
+}
+
+static void guards_response_headers(void **state)
+{
+    nx_error err;
+
+    (void)state;
+    rig_start();
+    int fd = dial();
+    get(fd, "/hold");
+    assert_true(reaches(&R.n_held, 1));
+    nx_exchange *x = R.held[0].x;
+    assert_int_equal(nx_exchange_add_header(x, "X", "a\r\nSet-Cookie: b", &err), NX_EINVAL);
+    assert_int_equal(nx_exchange_add_header(x, "X\n", "a", &err), NX_EINVAL);
+    assert_int_equal(nx_exchange_add_header(x, "", "a", &err), NX_EINVAL);
+    assert_int_equal(nx_exchange_add_header(x, "X-Fine", "a", &err), NX_OK);
+    rig_reply(x, 503, "busy", 4);
+    char a[4096];
+    hear(fd, a, sizeof a, "busy", 1000);
+    assert_int_equal(status_of(a), 503);
+    assert_non_null(strstr(a, "X-Fine: a"));
+    assert_null(strstr(a, "Cookie"));
+    close(fd);
     rig_stop();
 }
 
@@ -479,7 +523,7 @@ static void limits_bodies(void **state)
     close(fd);
 
     fd = dial();
-    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n493E0\r\n");
+    say(fd, CHUNKED_POST "493E0\r\n");
     say_n(fd, big, sizeof big);
     assert_true(hear(fd, a, sizeof a, "}", 1000) > 0);
     assert_int_equal(status_of(a), 413);
@@ -641,7 +685,8 @@ static void rejects_malformed(void **state)
         {"no Host", "GET /now HTTP/1.1\r\n\r\n"},
         {"two Hosts", "GET /now HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"},
         {"length and encoding",
-         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "0\r\n\r\n"},
         {"two lengths",
          "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc"},
         {"another encoding",
@@ -667,14 +712,10 @@ static void rejects_malformed(void **state)
         {"bad escape", "GET /now%4 HTTP/1.1\r\nHost: a\r\n\r\n"},
         {"no UTF-8", "GET /now%ff HTTP/1.1\r\nHost: a\r\n\r\n"},
         {"NUL in the query", "GET /now?q=%00 HTTP/1.1\r\nHost: a\r\n\r\n"},
-        {"chunk size 0x3",
-         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n"},
-        {"chunk size +3",
-         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n"},
-        {"chunk size -1",
-         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nabc\r\n0\r\n\r\n"},
-        {"chunk longer than its size",
-         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n"},
+        {"chunk size 0x3", CHUNKED_POST "0x3\r\nabc\r\n0\r\n\r\n"},
+        {"chunk size +3", CHUNKED_POST "+3\r\nabc\r\n0\r\n\r\n"},
+        {"chunk size -1", CHUNKED_POST "-1\r\nabc\r\n0\r\n\r\n"},
+        {"chunk longer than its size", CHUNKED_POST "3\r\nabcd\r\n0\r\n\r\n"},
         {"version", "GET /now HTTP/1.x\r\nHost: a\r\n\r\n"},
     };
 
@@ -1011,6 +1052,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_whole),
+        cmocka_unit_test(answers_who_closes_its_side),
+        cmocka_unit_test(guards_response_headers),
         cmocka_unit_test(answers_pipelined),
         cmocka_unit_test(answers_big),
         cmocka_unit_test(expects_100_continue),
