@@ -114,6 +114,8 @@ static void read_length(nx_ask *ask, const nx_call *c)
         const nx_field *f = nx_field_find(c->route->request, nx_str_of(names[i]));
         if (!f || (!nx_field_get(c->body, names[i]) && !f->preset)) continue;
         int64_t n = nx_field_int(c->route->request, c->body, names[i]);
+        int64_t most = c->server->limits.max[NX_LIMIT_NEW_TOKENS];
+        if (f->limit == NX_LIMIT_NEW_TOKENS && n > most) n = most; /* what the table presets */
         ask->n_predict = n < INT32_MAX ? (int32_t)n : INT32_MAX;
         return;
     }
