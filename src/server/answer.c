@@ -117,10 +117,8 @@ static bool any_cancelled(const nx_answer *a)
 }
 
 /* What an answer that isn't one says instead. */
-static void error_body(nx_answer *a, nx_jw *w, int *status)
+static void error_body(nx_answer *a, nx_dialect dialect, nx_jw *w, int *status)
 {
-    nx_dialect dialect = a->call->route->dialect;
-
     if (a->error.status) {
         *status = nx_error_status(&a->error);
         nx_error_write(w, dialect, *status, NULL, NULL, a->error.text);
@@ -141,7 +139,7 @@ static void finish_whole(void *ctx)
     take_all(a);
     a->status = 200;
     if (a->error.status || any_cancelled(a))
-        error_body(a, &w, &a->status);
+        error_body(a, a->call->route->dialect, &w, &a->status);
     else
         a->format->whole(a, &w);
     if (w.st) {
@@ -247,7 +245,8 @@ static void add_end(nx_answer *a, nx_buf *out)
     if (a->error.status || any_cancelled(a)) {
         nx_jw w = {.buf.max = EVENT_MAX};
         int   status;
-        error_body(a, &w, &status);
+        /* In a stream the name "error" tells such an event from the others. */
+        error_body(a, a->format->openai ? NX_DIALECT_OPENAI : NX_DIALECT_PLAIN, &w, &status);
         nx_event_add(out, &w);
         return;
     }

@@ -52,6 +52,7 @@ struct nx_answer {
 /* What a format writes. w is an empty buffer's; every event is one JSON value. */
 struct nx_format {
     const char *id_prefix; /* "chatcmpl-" */
+    bool        openai;    /* its error events are OpenAI's objects; else {"error": "..."} */
     /* Events of a stream; may be NULL. open: before the first news of all; piece: news of job i (text, or
      * none); close: its end, with its reason; last: after all, before [DONE]. */
     void (*open)(nx_answer *a, nx_buf *out);

@@ -360,6 +360,7 @@ static void text_whole(nx_answer *a, nx_jw *out)
 }
 
 const nx_format nx_format_chat = {.id_prefix = "chatcmpl-",
+                                  .openai = true,
                                   .open = chat_open,
                                   .piece = chat_piece,
                                   .close = chat_close,
@@ -367,6 +368,7 @@ const nx_format nx_format_chat = {.id_prefix = "chatcmpl-",
                                   .whole = chat_whole};
 
 const nx_format nx_format_completion = {.id_prefix = "cmpl-",
+                                        .openai = true,
                                         .open = text_open,
                                         .piece = text_piece,
                                         .close = text_close,
