@@ -374,10 +374,10 @@ static void see_hang_up(nx_conn *c)
     c->left_ns = nx_clock_ns();
     nx_exchange *x = c->exchange;
     /* What waits, or streams, has lost its reader. A request that is still coming may be whole in
-     * the socket already, and a whole answer may still be read: a client may close its side
-     * early. */
-    bool ours = x && (c->phase == NX_PHASE_WAITING ||
-                      (c->phase == NX_PHASE_SENDING && x->answer == NX_ANSWER_STREAM));
+     * the socket, one that a hook looks at may be answered, and a whole answer be read: a client may
+     * close its side early. Who goes to wait after this looks at `left`. */
+    bool ours =
+        x && (x->suspended || (c->phase == NX_PHASE_SENDING && x->answer == NX_ANSWER_STREAM));
     if (ours && !x->finished) {
         nx_exchange_gone(x, NX_GONE_LEFT);
         nx_conn_cut(c, false);
