@@ -243,6 +243,10 @@ static enum MHD_Result begin(nx_exchange *x, struct MHD_Connection *mhd, const c
     nx_conn        *c = x->conn;
     enum MHD_Result r = MHD_YES;
 
+    pthread_mutex_lock(&c->lock);
+    bool cut = c->cut; /* bytes that came before can still be read */
+    pthread_mutex_unlock(&c->lock);
+    if (cut) return MHD_NO;
     x->has_head = true;
     take_head(x, mhd, method, version);
     if (x->seen && !x->by_server && !has_body(x)) return MHD_YES;

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@
 #define LINGER_MS         3000
 #define LINGER_BYTES_MAX  ((size_t)64 << 20)
 #define LINGERS_MAX       256
-#define LEFT_MS           50
+#define LEFT_MS           250
 #define NEVER             INT64_MAX
 
 /* ---- One connection ---- */
@@ -421,6 +422,13 @@ static void look_for_head(nx_conn *c, int64_t now)
     if (came > c->since_ns + 10 * NX_MS) nx_conn_enter_phase(c, NX_PHASE_HEAD, came);
 }
 
+static bool has_unread(const nx_conn *c)
+{
+    int n = 0;
+
+    return c->open && ioctl(c->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
 /* Why the connection's time is over, or -1. c->lock is held. */
 static int judge(nx_conn *c, int64_t now)
 {
@@ -428,7 +436,9 @@ static int judge(nx_conn *c, int64_t now)
     nx_exchange            *x = c->exchange;
     int64_t                 age = now - c->since_ns;
 
-    if (left_due(c) <= now) {
+    if (left_due(c) <= now && has_unread(c)) {
+        c->left_ns = now; /* its I/O thread is late, and may find a whole request there */
+    } else if (left_due(c) <= now) {
         if (x) nx_exchange_gone(x, NX_GONE_LEFT);
         nx_conn_cut(c, false);
         return -1;
