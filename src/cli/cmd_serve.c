@@ -206,6 +206,25 @@ static void tell_left(void *ctx, int n_left)
 
 /* ---- The command ---- */
 
+/* A model that isn't there, or is none, or can't fit, is better told now than to the first who asks. */
+static int check_models(const serve_opts *o)
+{
+    for (size_t i = 0; i < o->o.n_models; i++) {
+        uint64_t    bytes;
+        nx_error    err;
+        const char *path = o->o.models[i].path;
+
+        if (o->o.opener.plan(o->o.opener.ctx, path, &bytes, &err)) return nx_cli_fail(&err);
+        if (bytes <= o->o.memory_bytes || o->s.m.no_memory_check) continue;
+        nx_log_error(
+            "model %s needs %.1f GB, and there are %.1f. Try a smaller --positions, --parallel "
+            "or --ctx, --kv-type q8_0, or --quantize nf4; --no-memory-check tries all the same",
+            o->o.models[i].name, (double)bytes / 1e9, (double)o->o.memory_bytes / 1e9);
+        return NX_CLI_FAILED;
+    }
+    return NX_CLI_GO;
+}
+
 static int32_t wait_for_stop(nx_server *s)
 {
     for (;;) {
@@ -237,6 +256,10 @@ static int run(serve_opts *o)
         o->o.hosts = hosts;
         o->o.n_hosts = o->hosts.n;
         o->o.opener = nx_serve_opener(&o->s);
+        code = check_models(o);
+    }
+    if (code == NX_CLI_GO) {
+        if (o->s.m.no_memory_check) o->o.memory_bytes = 0;
         catch_signals();
         if (nx_server_start(&s, &o->o, &err)) {
             code = nx_cli_fail(&err);
