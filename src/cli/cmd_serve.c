@@ -132,6 +132,7 @@ static int settle(serve_opts *o)
     s->http.idle_ms = o->idle_s * 1000;
     s->memory_bytes =
         o->memory_gb > 0 ? (uint64_t)((double)o->memory_gb * 1e9) : nx_memory_available();
+    o->s.memory_bytes = s->memory_bytes;
     if (s->access_log && !*s->access_log) s->access_log = NULL;
     if (!o->listen) return NX_CLI_GO;
     if (!strncmp(o->listen, "unix:", 5) && o->listen[5]) {

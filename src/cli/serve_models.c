@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "engine/plan.h"
-#include "os/memory.h"
 
-/* The cache may take a quarter of what the machine has left, unless somebody says more. */
+/* The cache may take a quarter of the budget, unless somebody says more. */
 #define KV_SHARE 4
 
 static nx_batch_options batch_options(const nx_serve_opts *o, const nx_checkpoint *cp,
@@ -26,7 +25,7 @@ static nx_batch_options batch_options(const nx_serve_opts *o, const nx_checkpoin
     b.n_ctx =
         o->m.ctx ? o->m.ctx : (hp->n_ctx < NX_CTX_DEFAULT_MAX ? hp->n_ctx : NX_CTX_DEFAULT_MAX);
     all = o->positions ? o->positions : (int64_t)b.n_slots * b.n_ctx;
-    uint64_t each = nx_kv_bytes(hp, b.kv_dtype, 1), left = nx_memory_available() / KV_SHARE;
+    uint64_t each = nx_kv_bytes(hp, b.kv_dtype, 1), left = o->memory_bytes / KV_SHARE;
     if (!o->positions && each && (uint64_t)all * each > left) all = (int64_t)(left / each);
     if (all < b.n_ctx) all = b.n_ctx;
     b.n_pos_all = all < INT32_MAX / 2 ? (int32_t)all : INT32_MAX / 2;

@@ -12,7 +12,8 @@
 typedef struct nx_serve_opts {
     nx_model_opts m; /* model is each one's own */
     int32_t       parallel, queue, slice, draft;
-    int32_t       positions; /* of the cache, for all answers together; 0: as memory allows */
+    int32_t       positions;    /* of the cache, for all answers together; 0: as memory allows */
+    uint64_t      memory_bytes; /* of all models together */
 } nx_serve_opts;
 
 /* o is borrowed. */
