@@ -337,11 +337,13 @@ bool nx_exchange_is_gone(const nx_exchange *x)
 
 /* ---- The server's own refusals ---- */
 
-static void error_body(nx_httpd *h, nx_buf *out, int status, const char *message)
+static void error_body(const nx_exchange *x, nx_buf *out, int status, const char *message)
 {
+    const nx_httpd_hooks *hooks = &x->conn->httpd->hooks;
+
     out->max = 65536;
-    if (h->hooks.on_error_body)
-        h->hooks.on_error_body(h->hooks.ctx, out, status, message);
+    if (hooks->on_error_body)
+        hooks->on_error_body(hooks->ctx, out, x->uri, status, message);
     else
         (void)!nx_buf_addf(out, NULL, "%s\n", message);
 }
@@ -358,7 +360,7 @@ bool nx_exchange_refuse(nx_exchange *x, int status, const char *message)
 
     if (!is_open(x)) return false;
     x->by_server = true;
-    error_body(h, &body, status, message);
+    error_body(x, &body, status, message);
     (void)!nx_exchange_reply(x, status, error_type(h), &body, NULL);
     return true;
 }
@@ -377,7 +379,7 @@ void nx_exchange_refuse_midway(nx_exchange *x, int status, const char *message)
     nx_conn *c = x->conn;
     nx_buf   body = {0}, all = {.max = 1 << 17};
 
-    error_body(c->httpd, &body, status, message);
+    error_body(x, &body, status, message);
     nx_status st =
         nx_buf_addf(&all, NULL,
                     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"

@@ -414,7 +414,7 @@ void nx_answer_start(nx_call *c, const nx_ask *ask)
     if (!st && a->stream) {
         nx_exchange_add_header(c->x, "Cache-Control", "no-cache", &err);
         nx_exchange_add_header(c->x, "X-Accel-Buffering", "no", &err);
-        st = nx_exchange_stream(c->x, 200, "text/event-stream", fill, a, &err);
+        st = nx_exchange_stream(c->x, 200, "text/event-stream; charset=utf-8", fill, a, &err);
     }
     if (st) {
         give_up(a, n, &err);

@@ -119,13 +119,15 @@ void nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param,
     nx_jw_close(w, '}');
 }
 
-static nx_dialect dialect_of(const nx_call *c)
+nx_dialect nx_dialect_of_path(const char *path)
 {
-    const char *path = nx_exchange_path(c->x);
-
-    if (c->route) return c->route->dialect;
     if (!strncmp(path, "/llm/", 5) || !strncmp(path, "/rag/", 5)) return NX_DIALECT_SEED;
     return strncmp(path, "/v1/", 4) ? NX_DIALECT_PLAIN : NX_DIALECT_OPENAI;
+}
+
+static nx_dialect dialect_of(const nx_call *c)
+{
+    return c->route ? c->route->dialect : nx_dialect_of_path(nx_exchange_path(c->x));
 }
 
 static void add_header(nx_call *c, const char *name, const char *value)

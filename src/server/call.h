@@ -70,7 +70,9 @@ void nx_call_refuse_error(nx_call *c, const nx_error *err, const char *param);
 /* {"error": ...} of a dialect, for events and whole bodies. */
 void nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param, const char *code,
                     const char *message);
-int  nx_error_status(const nx_error *err); /* 400, 404, 503, 500, ... */
+/* Of a path that isn't in the table, or wasn't looked for there. */
+nx_dialect nx_dialect_of_path(const char *path);
+int        nx_error_status(const nx_error *err); /* 400, 404, 503, 500, ... */
 
 /* ---- The model of a call ---- */
 

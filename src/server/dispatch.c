@@ -219,12 +219,12 @@ static void on_rejected(void *ctx, nx_httpd_reject why)
     nx_metrics_rejected_by_httpd(((nx_server *)ctx)->metrics, why);
 }
 
-static void on_error_body(void *ctx, nx_buf *out, int status, const char *message)
+static void on_error_body(void *ctx, nx_buf *out, const char *uri, int status, const char *message)
 {
     nx_jw w = {.buf.max = out->max};
 
     (void)ctx;
-    nx_error_write(&w, NX_DIALECT_OPENAI, status, NULL, NULL, message);
+    nx_error_write(&w, nx_dialect_of_path(uri), status, NULL, NULL, message);
     if (!w.st) nx_buf_add(out, w.buf.data, w.buf.len, NULL);
     nx_buf_free(&w.buf);
 }

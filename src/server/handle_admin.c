@@ -126,18 +126,20 @@ static void add_if_named(void *ctx, const nx_model_view *v)
     if (nx_str_eq(o->name, nx_str_of(v->name))) add_model(o->w, v);
 }
 
-static void reply_model(nx_call *c, int status, nx_str name)
+static void reply_model(nx_call *c, nx_str name)
 {
     nx_jw     w = {.buf.max = NX_REPLY_MAX};
     one_model o = {&w, name};
 
     nx_models_visit(c->server->models, add_if_named, &o);
-    nx_call_reply(c, status, &w);
+    nx_call_reply(c, 200, &w);
 }
 
-/* A model that isn't known yet is one that the opener may find by this name. */
-void nx_handle_admin_models_load(nx_call *c)
+/* A model that isn't known yet is one that the opener may find by this name. On the desk: it looks for
+ * files. */
+static void load(void *ctx)
 {
+    nx_call   *c = ctx;
     nx_models *m = c->server->models;
     nx_str     name = nx_field_string(c->route->request, c->body, "model");
     nx_error   err;
@@ -156,7 +158,14 @@ void nx_handle_admin_models_load(nx_call *c)
     if (st)
         nx_call_refuse_error(c, &err, "model");
     else
-        reply_model(c, 202, name);
+        reply_model(c, name);
+    nx_call_release(c);
+}
+
+void nx_handle_admin_models_load(nx_call *c)
+{
+    nx_call_retain(c);
+    nx_desk_post(c->server->desk, &c->task, load, c);
 }
 
 /* On the desk: freeing a model's memory takes a while. */
@@ -172,7 +181,7 @@ static void unload(void *ctx)
     else if (st)
         nx_call_refuse_error(c, &err, "model");
     else
-        reply_model(c, 200, name);
+        reply_model(c, name);
     nx_call_release(c);
 }
 
@@ -207,7 +216,8 @@ static void day_text(char out[16], int64_t day)
     struct tm tm = {0};
 
     gmtime_r(&t, &tm);
-    strftime(out, 16, "%Y-%m-%d", &tm);
+    snprintf(out, 16, "%04d-%02d-%02d", (tm.tm_year + 1900) % 10000, (tm.tm_mon + 1) % 100,
+             tm.tm_mday % 100); /* %Y writes the year 77 with two digits */
 }
 
 static void reply_usage(nx_call *c, int64_t from, int64_t to, const nx_usage_row *rows, size_t n)

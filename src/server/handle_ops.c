@@ -1,8 +1,10 @@
 /* handle_ops.c - probes, metrics, documentation: answered by the I/O thread that read them, from memory
  * alone; no lock is taken that a model's engine or the disk could hold.
  */
+#include <stdio.h>
 #include <string.h>
 
+#include "nexus/nexus.h"
 #include "os/clock.h"
 #include "server/handlers.h"
 #include "server/server_in.h"
@@ -12,70 +14,128 @@
 
 /* ---- Probes ---- */
 
-static void reply_status(nx_call *c, bool good, const char *status, const char *reason)
-{
-    nx_jw w = {.buf.max = NX_REPLY_MAX};
+/* What the probes tell of all models, and of the default one. */
+typedef struct survey {
+    const char    *name; /* NULL: there is no model */
+    char           error[NX_ERROR_TEXT_MAX];
+    nx_model_state state;
+    uint64_t       bytes, planned_bytes;
+    int64_t        running, waiting;
+    int64_t now, step_age_ns; /* of the engine that has been silent longest; < 0: none works */
+} survey;
 
-    nx_jw_open(&w, NULL, '{');
-    nx_jw_text(&w, "status", status);
-    if (reason) nx_jw_text(&w, "reason", reason);
-    nx_jw_close(&w, '}');
-    nx_call_reply(c, good ? 200 : 503, &w);
+static void note_default(survey *s, const nx_model_view *v)
+{
+    s->name = v->name; /* stays as long as the server does */
+    snprintf(s->error, sizeof s->error, "%s", v->state == NX_MODEL_FAILED ? v->error.text : "");
+    s->state = v->state;
+    s->bytes = v->bytes;
+    s->planned_bytes = v->planned_bytes;
+}
+
+static void look(void *ctx, const nx_model_view *v)
+{
+    survey *s = ctx;
+
+    if (v->is_default) note_default(s, v);
+    if (!v->has_stats) return;
+    s->running += v->stats.n_running;
+    s->waiting += v->stats.n_waiting;
+    if (v->stats.n_running - v->stats.n_paused <= 0 || !v->stats.last_step_ns) return;
+    if (s->now - v->stats.last_step_ns > s->step_age_ns)
+        s->step_age_ns = s->now - v->stats.last_step_ns;
+}
+
+static survey survey_of(const nx_server *server)
+{
+    survey s = {.now = nx_clock_ns(), .step_age_ns = -1};
+
+    nx_models_visit(server->models, look, &s);
+    return s;
+}
+
+static void open_reply(nx_jw *w, const char *status)
+{
+    *w = (nx_jw){.buf.max = NX_REPLY_MAX};
+    nx_jw_open(w, NULL, '{');
+    nx_jw_text(w, "status", status);
+}
+
+static void text_or_null(nx_jw *w, const char *key, const char *text)
+{
+    if (text && *text)
+        nx_jw_text(w, key, text);
+    else
+        nx_jw_null(w, key);
+}
+
+static void close_reply(nx_call *c, nx_jw *w, bool good)
+{
+    nx_jw_close(w, '}');
+    nx_call_reply(c, good ? 200 : 503, w);
 }
 
 /* The store is recovered before the server listens: a server that answers has started. */
 void nx_handle_startupz(nx_call *c)
 {
-    reply_status(c, true, "started", NULL);
-}
+    survey s = survey_of(c->server);
+    nx_jw  w;
 
-typedef struct stalled {
-    const char *model; /* NULL: none */
-    int64_t     now;
-} stalled;
-
-/* A service is stuck when it has work and its last step ended long ago. */
-static void look_for_stall(void *ctx, const nx_model_view *v)
-{
-    stalled *s = ctx;
-
-    if (!v->has_stats || v->stats.n_running - v->stats.n_paused <= 0) return;
-    if (v->stats.last_step_ns && s->now - v->stats.last_step_ns > STEP_PATIENCE_NS)
-        s->model = v->name;
+    open_reply(&w, "started");
+    text_or_null(&w, "model", s.name);
+    nx_jw_u64(&w, "loaded_bytes", s.bytes);
+    nx_jw_u64(&w, "planned_bytes", s.planned_bytes);
+    close_reply(c, &w, true);
 }
 
 void nx_handle_livez(nx_call *c)
 {
-    stalled s = {.now = nx_clock_ns()};
+    survey s = survey_of(c->server);
+    bool   alive = s.step_age_ns <= STEP_PATIENCE_NS;
+    nx_jw  w;
 
-    nx_models_visit(c->server->models, look_for_stall, &s);
-    reply_status(c, !s.model, s.model ? "stalled" : "alive",
-                 s.model ? "a model has work and made no step for a minute" : NULL);
+    open_reply(&w, alive ? "alive" : "stalled");
+    if (s.step_age_ns < 0)
+        nx_jw_null(&w, "step_age_s");
+    else
+        nx_jw_number(&w, "step_age_s", (double)s.step_age_ns * 1e-9, 6);
+    close_reply(c, &w, alive);
 }
 
-/* Why no question should come here; NULL: one may. */
-static const char *why_not_ready(const nx_server *s)
+/* A model that was unloaded, since nobody used it, is loaded by the next question: that is ready. */
+static const char *readiness(const nx_server *server, const survey *s, const char *good)
 {
-    if (atomic_load(&s->draining)) return "stopping";
-    switch (nx_models_default_state(s->models)) {
-    case NX_MODEL_LOADING: return "the model is being loaded";
-    case NX_MODEL_FAILED: return "the model could not be loaded";
-    default: return NULL; /* loaded, or to be loaded when asked for */
-    }
+    if (atomic_load(&server->draining)) return "draining";
+    if (s->state == NX_MODEL_LOADING) return "loading";
+    return s->state == NX_MODEL_FAILED ? "failed" : good;
 }
 
 void nx_handle_readyz(nx_call *c)
 {
-    const char *why = why_not_ready(c->server);
+    survey      s = survey_of(c->server);
+    const char *status = readiness(c->server, &s, "ready");
+    nx_jw       w;
 
-    reply_status(c, !why, why ? "not ready" : "ready", why);
+    open_reply(&w, status);
+    text_or_null(&w, "model", s.name);
+    text_or_null(&w, "reason", s.error);
+    close_reply(c, &w, !strcmp(status, "ready"));
 }
 
 void nx_handle_health(nx_call *c)
 {
-    const char *why = why_not_ready(c->server);
+    survey      s = survey_of(c->server);
+    const char *status = readiness(c->server, &s, "ok");
+    nx_jw       w;
 
-    reply_status(c, !why, why ? "unhealthy" : "healthy", why);
+    open_reply(&w, status);
+    text_or_null(&w, "model", s.name);
+    text_or_null(&w, "reason", s.error);
+    nx_jw_text(&w, "version", nx_version());
+    nx_jw_number(&w, "uptime_s", (double)(s.now - c->server->started_ns) * 1e-9, 6);
+    nx_jw_int(&w, "running", s.running);
+    nx_jw_int(&w, "waiting", s.waiting);
+    close_reply(c, &w, !strcmp(status, "ok"));
 }
 
 /* ---- Metrics ---- */

@@ -106,7 +106,36 @@ static void request_body(writer *o, const nx_route *r)
 
 /* ---- What comes out ---- */
 
-static void content(writer *o, const nx_reply_doc *d)
+/* One event of a stream, as OpenAPI 3.2 will have it; its data is JSON, and "[DONE]" the last of all. */
+static void event(writer *o, const nx_route *r, const nx_fields *body)
+{
+    nx_jw *w = &o->w;
+
+    nx_jw_open(w, "schema", '{');
+    nx_jw_text(w, "type", "object");
+    nx_jw_raw(w, "required", NX_STR("[\"data\"]"));
+    nx_jw_open(w, "properties", '{');
+    nx_jw_open(w, "data", '{');
+    nx_jw_text(w, "type", "string");
+    nx_jw_open(w, "anyOf", '[');
+    nx_jw_raw(w, NULL, NX_STR("{\"const\":\"[DONE]\"}"));
+    nx_jw_open(w, NULL, '{');
+    nx_jw_text(w, "contentMediaType", "application/json");
+    nx_jw_open(w, "contentSchema", '{');
+    nx_jw_open(w, "anyOf", '[');
+    nx_schema_write_ref(w, NULL, body);
+    nx_schema_write_ref(w, NULL, nx_error_fields(r->dialect, 503));
+    nx_jw_close(w, ']');
+    nx_jw_close(w, '}');
+    nx_jw_close(w, '}');
+    nx_jw_close(w, ']');
+    nx_jw_close(w, '}');
+    nx_jw_close(w, '}');
+    nx_jw_close(w, '}');
+    nx_schema_write_ref(w, "x-event", body);
+}
+
+static void content(writer *o, const nx_route *r, const nx_reply_doc *d)
 {
     nx_jw *w = &o->w;
 
@@ -119,8 +148,10 @@ static void content(writer *o, const nx_reply_doc *d)
             nx_jw_raw(w, "schema", NX_STR("{\"type\":\"object\"}"));
         if (d->example) nx_jw_raw(w, "example", nx_str_of(d->example));
     } else {
-        nx_jw_raw(w, "schema", NX_STR("{\"type\":\"string\"}"));
-        if (d->body) nx_schema_write_ref(w, "x-event", d->body);
+        if (d->body)
+            event(o, r, d->body);
+        else
+            nx_jw_raw(w, "schema", NX_STR("{\"type\":\"string\"}"));
         if (d->example) nx_jw_text(w, "example", d->example);
     }
     nx_jw_close(w, '}');
@@ -154,7 +185,7 @@ static void header(nx_jw *w, const char *name, const char *about, const char *ki
 }
 
 /* All answers that have the status of d, the first of them. */
-static void own_reply(writer *o, const nx_reply_doc *d)
+static void own_reply(writer *o, const nx_route *r, const nx_reply_doc *d)
 {
     nx_jw *w = &o->w;
     char   key[8];
@@ -167,7 +198,7 @@ static void own_reply(writer *o, const nx_reply_doc *d)
     if (d->body || d->type) {
         nx_jw_open(w, "content", '{');
         for (; d->status; d++)
-            if (d->status == status) content(o, d);
+            if (d->status == status) content(o, r, d);
         nx_jw_close(w, '}');
     }
     nx_jw_close(w, '}');
@@ -195,7 +226,7 @@ static void responses(writer *o, const nx_route *r)
 
     nx_jw_open(w, "responses", '{');
     for (const nx_reply_doc *d = r->replies; d->status; d++)
-        if (is_first_of_status(r, d)) own_reply(o, d);
+        if (is_first_of_status(r, d)) own_reply(o, r, d);
     for (size_t i = 0; i < n; i++) {
         char key[8], ref[64];
         if (!shared[i].when(r) || has_own(r, shared[i].status)) continue;

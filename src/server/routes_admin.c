@@ -138,7 +138,7 @@ static const nx_fields stopping =
     "\"cached_tokens\": 16, \"generated_tokens\": 5, \"age_ms\": 41}"
 #define KEY_EXAMPLE                                                                                  \
     "\"id\": \"k-9d2c\", \"name\": \"editors\", \"scopes\": [\"infer\"], \"priority\": \"normal\", " \
-    "\"requests_per_minute\": 600, \"tokens_per_day\": 0, \"created_at\": 1774915200, "           \
+    "\"requests_per_minute\": 600, \"tokens_per_day\": 0, \"created_at\": 1774915200, "              \
     "\"expires_at\": null"
 
 static const nx_route routes[] = {

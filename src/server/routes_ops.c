@@ -4,10 +4,12 @@
 #define F_MODEL_NAME                                                                               \
     NX_F_STRING("model", "The default model; null: there is none.", .required = true,              \
                 .nullable = true)
+#define F_REASON                                                                                   \
+    NX_F_STRING("reason", "Why the model couldn't be loaded; null: it could, or isn't yet.",       \
+                .required = true, .nullable = true)
 
 static const nx_fields startup = NX_FIELDS(
-    "Startup", NX_F_STRING("status", NULL, .required = true, .choices = "started|starting|failed"),
-    F_MODEL_NAME,
+    "Startup", NX_F_STRING("status", NULL, .required = true, .choices = "started"), F_MODEL_NAME,
     NX_F_INT("loaded_bytes", "Of the default model, in memory by now.", .required = true,
              .range = NX_FROM(0)),
     NX_F_INT("planned_bytes", "What it takes in all; 0: not known yet.", .required = true,
@@ -21,12 +23,12 @@ static const nx_fields liveness = NX_FIELDS(
 static const nx_fields readiness = NX_FIELDS(
     "Readiness",
     NX_F_STRING("status", NULL, .required = true, .choices = "ready|loading|draining|failed"),
-    F_MODEL_NAME);
+    F_MODEL_NAME, F_REASON);
 
 static const nx_fields health = NX_FIELDS(
     "Health",
     NX_F_STRING("status", NULL, .required = true, .choices = "ok|loading|draining|failed"),
-    F_MODEL_NAME, NX_F_STRING("version", "Of the server.", .required = true),
+    F_MODEL_NAME, F_REASON, NX_F_STRING("version", "Of the server.", .required = true),
     NX_F_NUMBER("uptime_s", NULL, .required = true, .range = NX_FROM(0)),
     NX_F_INT("running", "Requests that are answered now.", .required = true, .range = NX_FROM(0)),
     NX_F_INT("waiting", "Requests in the queue.", .required = true, .range = NX_FROM(0)));
@@ -48,13 +50,15 @@ static const nx_route routes[] = {
             {.status = 200,
              .about = "Well.",
              .body = &health,
-             .example = "{\"status\": \"ok\", \"model\": \"mini\", \"version\": \"0.1.0\", "
-                        "\"uptime_s\": 86.4, \"running\": 3, \"waiting\": 0}"},
+             .example =
+                 "{\"status\": \"ok\", \"model\": \"mini\", \"reason\": null, \"version\": \"0.1.0\", "
+                 "\"uptime_s\": 86.4, \"running\": 3, \"waiting\": 0}"},
             {.status = 503,
              .about = "It can't answer questions now.",
              .body = &health,
-             .example = "{\"status\": \"loading\", \"model\": \"mini\", \"version\": \"0.1.0\", "
-                        "\"uptime_s\": 0.2, \"running\": 0, \"waiting\": 0}"}),
+             .example =
+                 "{\"status\": \"loading\", \"model\": \"mini\", \"reason\": null, \"version\": \"0.1.0\", "
+                 "\"uptime_s\": 0.2, \"running\": 0, \"waiting\": 0}"}),
         .handle = nx_handle_health,
     },
     {
@@ -63,19 +67,14 @@ static const nx_route routes[] = {
         .scope = NX_SCOPE_PUBLIC,
         .dialect = NX_DIALECT_PLAIN,
         .summary = "Has it started?",
-        .about = "503 until the default model is in memory; then 200 for good.",
+        .about = "A server that answers has: its store is recovered by then. How far the default "
+                 "model is, the body tells; whether questions are welcome, /readyz.",
         .replies = NX_REPLIES(
             {.status = 200,
              .about = "It has.",
              .body = &startup,
              .example = "{\"status\": \"started\", \"model\": \"mini\", \"loaded_bytes\": 5242880, "
-                        "\"planned_bytes\": 5242880}"},
-            {.status = 503,
-             .about = "Not yet, or it can't.",
-             .body = &startup,
-             .example =
-                 "{\"status\": \"starting\", \"model\": \"mini\", \"loaded_bytes\": 1048576, "
-                 "\"planned_bytes\": 5242880}"}),
+                        "\"planned_bytes\": 5242880}"}),
         .handle = nx_handle_startupz,
     },
     {
@@ -102,14 +101,15 @@ static const nx_route routes[] = {
         .scope = NX_SCOPE_PUBLIC,
         .dialect = NX_DIALECT_PLAIN,
         .summary = "Does it take requests?",
-        .replies = NX_REPLIES({.status = 200,
-                               .about = "It does.",
-                               .body = &readiness,
-                               .example = "{\"status\": \"ready\", \"model\": \"mini\"}"},
-                              {.status = 503,
-                               .about = "Not now: it loads, or is about to stop.",
-                               .body = &readiness,
-                               .example = "{\"status\": \"draining\", \"model\": \"mini\"}"}),
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "It does.",
+             .body = &readiness,
+             .example = "{\"status\": \"ready\", \"model\": \"mini\", \"reason\": null}"},
+            {.status = 503,
+             .about = "Not now: it loads, or is about to stop.",
+             .body = &readiness,
+             .example = "{\"status\": \"draining\", \"model\": \"mini\", \"reason\": null}"}),
         .handle = nx_handle_readyz,
     },
     {
