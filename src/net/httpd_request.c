@@ -24,6 +24,7 @@ typedef struct walk {
     char       *text;
     const char *line; /* where the next line should begin; NULL: not looked at */
     int         n_host, n_length, n_encoding;
+    unsigned    seen_once; /* a bit for each of `once` */
     const char *length, *encoding;
     const char *wrong;
 } walk;
@@ -85,8 +86,21 @@ static ptrdiff_t decode(char *to, const char *s, size_t n, bool plus_is_space)
 
 /* ---- Headers ---- */
 
+/* Headers that decide who asks: of two, one reader would take the first, another the last. */
+static const char *const once[] = {"Authorization", "x-api-key", "Origin"};
+
+static void count_once(walk *w, const char *name)
+{
+    for (size_t i = 0; i < sizeof once / sizeof *once; i++) {
+        if (strcasecmp(name, once[i]) != 0) continue;
+        if (w->seen_once & 1u << i) w->wrong = "more than one Authorization, x-api-key or Origin";
+        w->seen_once |= 1u << i;
+    }
+}
+
 static void count_header(walk *w, const char *name, const char *value)
 {
+    count_once(w, name);
     if (strcasecmp(name, "Host") == 0) w->n_host++;
     if (strcasecmp(name, "Content-Length") == 0) {
         w->n_length++;
@@ -125,6 +139,8 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
     (void)kind;
     if (!value) value = "", n_value = 0;
     if (w->out) {
+        /* White space around a value is none of it; libmicrohttpd drops only what is before. */
+        while (n_value > 0 && (value[n_value - 1] == ' ' || value[n_value - 1] == '\t')) n_value--;
         w->out[w->n].name = keep(w, name, n_name);
         w->out[w->n].value = keep(w, value, n_value);
     } else {

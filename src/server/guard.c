@@ -11,17 +11,19 @@
 #include "os/clock.h"
 #include "server/server_in.h"
 
-/* The name in "name", "name:port", "[::1]:port", without the port. */
+static bool is_port(const char *s)
+{
+    return *s == '\0' || (*s == ':' && s[1 + strspn(s + 1, "0123456789")] == '\0');
+}
+
+/* The name in "name", "name:port", "[::1]:port", without the port; empty: it has another form. */
 static nx_str host_of(const char *header)
 {
-    size_t len = strlen(header);
+    size_t before = header[0] == '[', len = strcspn(header + before, before ? "]" : ":");
+    size_t end = before + len + (before && header[before + len] == ']');
 
-    if (header[0] == '[') {
-        const char *end = strchr(header, ']');
-        return end ? (nx_str){header + 1, (size_t)(end - header - 1)} : (nx_str){header, len};
-    }
-    const char *colon = strchr(header, ':');
-    return (nx_str){header, colon ? (size_t)(colon - header) : len};
+    if (before && header[end - 1] != ']') return (nx_str){header, 0};
+    return (nx_str){header + before, is_port(header + end) ? len : 0};
 }
 
 static bool same_name(nx_str a, const char *b)

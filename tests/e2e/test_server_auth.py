@@ -308,9 +308,9 @@ class Exposure(harness.Case):
     def test_not_beyond_this_machine_without_a_key(self):
         data = os.path.join(self.tmp, "data")
         for host in ("0.0.0.0", "::", "192.0.2.1"):
-            done = self.refused(harness.nexus("serve", "--host", host, "--port", "0", "--data", data,
-                                              "-m", harness.SHIPPED, timeout=30), 1, host,
-                                "nexus key create")
+            done = harness.nexus("serve", "--host", host, "--port", "0", "--data", data,
+                                 "-m", harness.SHIPPED, timeout=30)
+            self.refused(done, 1, host, "nexus key create")
             self.assertNotIn("is listening", done.err)
         for host in ("127.0.0.1", "localhost", "127.0.0.2"):
             with Server("--host", host, data=data):
