@@ -128,6 +128,7 @@ void nx_httpd_destroy(nx_httpd *h);
 
 const char *nx_exchange_method(const nx_exchange *x); /* "GET" also for HEAD: answered alike, */
 bool nx_exchange_is_head(const nx_exchange *x);     /* but the body isn't sent; fill isn't called */
+const char *nx_exchange_uri(const nx_exchange *x);  /* as it came, with the query */
 const char *nx_exchange_path(const nx_exchange *x); /* percent-decoded, without the query */
 int         nx_exchange_tag(const nx_exchange *x);
 const char *nx_exchange_peer(const nx_exchange *x); /* "127.0.0.1", "unix": for logs */

@@ -289,6 +289,11 @@ bool nx_exchange_is_head(const nx_exchange *x)
     return x->is_head;
 }
 
+const char *nx_exchange_uri(const nx_exchange *x)
+{
+    return x->uri;
+}
+
 const char *nx_exchange_path(const nx_exchange *x)
 {
     return x->path;

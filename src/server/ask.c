@@ -244,7 +244,8 @@ static nx_status open_calls(nx_arena *arena, nx_json *calls, nx_error *err)
     memcpy(list, calls->array.items, calls->array.n * sizeof *list);
     calls->array.items = list;
     for (size_t i = 0; !st && i < calls->array.n; i++) {
-        nx_json        *call = &list[i];
+        nx_json *call = &list[i];
+        if (call->type != NX_JSON_OBJECT) continue;
         nx_json_member *m = nx_arena_alloc(arena, call->object.n, sizeof *m);
         if (!m) return nx_fail(err, NX_ENOMEM, "message");
         memcpy(m, call->object.members, call->object.n * sizeof *m);

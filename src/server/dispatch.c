@@ -57,6 +57,17 @@ static bool is_for_operators(const nx_route *r)
     return false;
 }
 
+/* Is a / of the route's own path spelled %2F? A proxy that minds paths sees another one then; in a model's
+ * name it is how clients spell it. */
+static bool hides_slash(const char *uri, const nx_route *r)
+{
+    for (const char *p = r->path; *p && *p != '{' && *uri; p++) {
+        if (*uri == '%' && *p == '/') return true;
+        uri += *uri == '%' ? 3 : 1; /* checked: two digits follow */
+    }
+    return false;
+}
+
 static bool find_route(nx_call *c)
 {
     const char     *path = nx_exchange_path(c->x), *method = nx_exchange_method(c->x);
@@ -66,6 +77,7 @@ static bool find_route(nx_call *c)
     const nx_route *r = nx_route_find(method, path, c->params, &known);
 
     if (r && nx_exchange_tag(c->x) == NX_TAG_OPS && !is_for_operators(r)) r = NULL, known = false;
+    if (r && hides_slash(nx_exchange_uri(c->x), r)) r = NULL, known = false;
     if (r) {
         c->route = r;
         c->route_idx = index_of(r);

@@ -223,6 +223,28 @@ static bool check_needs(nx_finding *at, const nx_field *f, const nx_json *object
     return fail(at, NX_FAULT_MISSING, f, value);
 }
 
+/* The member of that name. *twice: there are two, of which one reader takes the first, another the last;
+ * and what isn't checked must not be there. */
+static const nx_json *member(const nx_json *object, nx_str name, bool *twice)
+{
+    const nx_json *found = NULL;
+
+    *twice = false;
+    for (size_t i = 0; i < object->object.n; i++) {
+        if (!nx_str_eq(object->object.members[i].key, name)) continue;
+        *twice = found != NULL;
+        found = &object->object.members[i].value;
+        if (*twice) break;
+    }
+    return found;
+}
+
+static bool fail_twice(nx_finding *at, const nx_field *f)
+{
+    at->steps[at->n_steps++] = (nx_fault_step){.key = nx_str_of(f->name)};
+    return fail(at, NX_FAULT_TWICE, f, NULL);
+}
+
 static bool check_object(const nx_finder *w, nx_finding *at, const nx_fields *fields,
                          const nx_field *f, const nx_json *v)
 {
@@ -230,7 +252,9 @@ static bool check_object(const nx_finder *w, nx_finding *at, const nx_fields *fi
     if (!fields) return true;
     for (const nx_field *m = fields->list; m->kind; m++) {
         nx_str         name = nx_str_of(m->name);
-        const nx_json *value = nx_json_get_str(v, name);
+        bool           twice;
+        const nx_json *value = member(v, name, &twice);
+        if (twice) return fail_twice(at, m);
         if (!value && !m->required) continue;
         if (!check_inside(w, at, (nx_fault_step){.key = name}, m, value)) return false;
         if (!check_needs(at, m, v, value)) return false;

@@ -134,7 +134,8 @@ typedef enum nx_fault_kind {
     NX_FAULT_TYPE,
     NX_FAULT_RANGE,
     NX_FAULT_CHOICE,
-    NX_FAULT_JSON, /* nx_fault_of_parse */
+    NX_FAULT_TWICE, /* a field of the table stands there twice */
+    NX_FAULT_JSON,  /* nx_fault_of_parse */
 } nx_fault_kind;
 
 /* One step into a document: into a member, or, where key.p is NULL, to an element. */
@@ -174,7 +175,8 @@ void nx_fault_of_parse(nx_fault *fault, const nx_error *err, const char *text, s
 /* The place as a JSON array: ["body", "messages", 2, "content"]. where: "body", "query". */
 void nx_fault_write_loc(const nx_fault *fault, nx_jw *w, const char *key, const char *where);
 
-/* "missing", "type_error", "range_error", "choice_error", "json_invalid": for the seed dialect's "type" */
+/* "missing", "type_error", "range_error", "choice_error", "duplicate", "json_invalid": the seed dialect's
+ * "type" */
 const char *nx_fault_kind_name(nx_fault_kind kind);
 
 /* ---- Reading, of a document that was checked ---- */

@@ -87,7 +87,7 @@ const char *nx_fault_kind_name(nx_fault_kind kind)
     static const char *const names[] = {
         [NX_FAULT_MISSING] = "missing",   [NX_FAULT_TYPE] = "type_error",
         [NX_FAULT_RANGE] = "range_error", [NX_FAULT_CHOICE] = "choice_error",
-        [NX_FAULT_JSON] = "json_invalid",
+        [NX_FAULT_TWICE] = "duplicate",   [NX_FAULT_JSON] = "json_invalid",
     };
 
     return names[kind];
@@ -275,6 +275,10 @@ void nx_finding_tell(const nx_finder *w, const nx_finding *at, nx_fault *fault)
     begin(fault, &text);
     if (at->needs) {
         putf(&text, "only with %s: true", at->field->needs);
+        return;
+    }
+    if (at->kind == NX_FAULT_TWICE) {
+        puts_to(&text, "stands there twice");
         return;
     }
     puts_to(&text, "expected ");
