@@ -9,6 +9,7 @@
 #include "cli/serve_models.h"
 #include "os/memory.h"
 #include "os/notify.h"
+#include "os/process.h"
 #include "server/server.h"
 
 typedef struct serve_opts {
@@ -262,6 +263,7 @@ static int run(serve_opts *o)
     if (code == NX_CLI_GO) {
         if (o->s.m.no_memory_check) o->o.memory_bytes = 0;
         catch_signals();
+        nx_process_allow_descriptors();
         if (nx_server_start(&s, &o->o, &err)) {
             code = nx_cli_fail(&err);
         } else {

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FDS_MAX 1048576
+
 /* Fields of /proc/self/stat, counted from 1 as proc(5) does. */
 enum {
     FIELD_STATE = 3,
@@ -102,4 +104,18 @@ void nx_process_read(nx_process *out)
     };
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         out->n_fds_max = (int64_t)limit.rlim_cur;
+}
+
+int64_t nx_process_allow_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return -1;
+    rlim_t most = limit.rlim_max < FDS_MAX ? limit.rlim_max : FDS_MAX; /* infinity is above all */
+    if (limit.rlim_cur < most) {
+        rlim_t before = limit.rlim_cur;
+        limit.rlim_cur = most;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+    }
+    return limit.rlim_cur == RLIM_INFINITY ? -1 : (int64_t)limit.rlim_cur;
 }

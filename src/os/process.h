@@ -17,4 +17,8 @@ typedef struct nx_process {
 /* Any thread; some 50 microseconds. */
 void nx_process_read(nx_process *out);
 
+/* Let this process have as many descriptors as it may allow itself, at most a million: systems begin with
+ * 1024, for the sake of programs that call select. Returns how many there may be; -1: unknown. */
+int64_t nx_process_allow_descriptors(void);
+
 #endif

@@ -23,7 +23,7 @@
 static nx_llm *open_llm(void)
 {
     nx_backend *be;
-    nx_llm     *llm;
+    nx_llm     *llm = NULL;
     nx_error    err;
 
     if (nx_backends_create(&be, 2, false, &err) || nx_llm_open(&llm, MODEL, be, &err))

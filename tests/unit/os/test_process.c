@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,6 +122,25 @@ static void survives_its_own_name(void **state)
     assert_true(odd.resident_bytes >= plain.resident_bytes / 2);
 }
 
+/* A soft limit grows to the hard one, and never shrinks. */
+static void allows_descriptors(void **state)
+{
+    struct rlimit before, after;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    if (before.rlim_max < 300) skip();
+    struct rlimit low = {256, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    int64_t n = nx_process_allow_descriptors();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &after), 0);
+    assert_int_equal(n, after.rlim_cur);
+    assert_true(after.rlim_cur == before.rlim_max || after.rlim_cur == 1048576);
+    assert_int_equal(after.rlim_max, before.rlim_max);
+    assert_int_equal(nx_process_allow_descriptors(), n);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +150,7 @@ int main(void)
         cmocka_unit_test(counts_threads),
         cmocka_unit_test(start_stays_and_time_grows),
         cmocka_unit_test(survives_its_own_name),
+        cmocka_unit_test(allows_descriptors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
