@@ -424,6 +424,8 @@ void nx_answer_start(nx_call *c, const nx_ask *ask)
     }
     /* Whoever left meanwhile was told to on_gone before the answer was there. */
     if (nx_exchange_is_gone(c->x)) nx_answer_gone(a);
+    if (was_cut(a))
+        nx_answer_cut(a); /* the server has walked its list, perhaps before we were there */
 }
 
 void nx_answer_free(nx_answer *a)

@@ -56,7 +56,13 @@ void nx_call_release(nx_call *c)
     nx_json_doc_free(&c->doc);
     nx_arena_free(&c->kept);
     nx_exchange_release(c->x);
+    bool asked = c->asked;
     nx_free(c);
+    if (!asked) return;
+    pthread_mutex_lock(&s->lock); /* the last touch: the server may be waiting for it to end */
+    s->n_asked--;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- Answers ---- */
@@ -214,7 +220,9 @@ static void on_model(void *ctx, nx_loaded *model, const nx_error *err)
     nx_call *c = ctx;
 
     c->model = model;
-    if (model)
+    if (atomic_load(&c->server->cut))
+        nx_call_refuse(c, 503, NULL, "server_stopping", 5, "the server is stopping");
+    else if (model)
         c->with_model(c);
     else
         nx_call_refuse_error(c, err, "model");

@@ -35,6 +35,7 @@ struct nx_call {
     nx_key_record   key;     /* key.number 0: asked without one */
     bool            refused; /* answered by the head alone */
     bool            trusted; /* by the control socket */
+    bool            asked;   /* counted in the server's n_asked */
     nx_json_doc     doc;
     const nx_json  *body; /* an object; NULL: the route takes none */
     nx_arena        kept; /* what a handler wants to last as long as the call */

@@ -100,12 +100,33 @@ static void limit_body(nx_call *c)
     if (!c->route->request) nx_exchange_limit_body(c->x, INLINE_BODY_MAX);
 }
 
-static bool is_open_for(nx_call *c)
+static bool is_question(const nx_call *c)
 {
-    if (c->route->scope != NX_SCOPE_INFER || strcmp(c->route->method, "POST")) return true;
-    if (!atomic_load(&c->server->draining)) return true;
+    return c->route->scope == NX_SCOPE_INFER && !strcmp(c->route->method, "POST");
+}
+
+static bool refuse_stopping(nx_call *c)
+{
     nx_call_refuse(c, 503, NULL, "server_stopping", 5, "the server is stopping");
     return false;
+}
+
+static bool is_open_for(nx_call *c)
+{
+    return !is_question(c) || !atomic_load(&c->server->draining) || refuse_stopping(c);
+}
+
+/* The whole question is there. From here on a stopping server waits for its answer. */
+static bool come_in(nx_call *c)
+{
+    nx_server *s = c->server;
+
+    if (!is_question(c)) return true;
+    pthread_mutex_lock(&s->lock);
+    c->asked = !atomic_load(&s->draining);
+    s->n_asked += c->asked;
+    pthread_mutex_unlock(&s->lock);
+    return c->asked || refuse_stopping(c);
 }
 
 static void on_head(void *ctx, nx_exchange *x)
@@ -195,7 +216,7 @@ static void on_request(void *ctx, nx_exchange *x)
     nx_call *c = nx_exchange_user(x);
 
     (void)ctx;
-    if (!c || c->refused) return;
+    if (!c || c->refused || !come_in(c)) return;
     if (nx_exchange_body(x).len <= INLINE_BODY_MAX) {
         handle(c);
         return;

@@ -19,7 +19,8 @@ typedef struct entry {
     nx_models       *all;
     char            *name, *path;
     nx_model_state   state;
-    bool             eager; /* the load under way is an operator's */
+    bool             loading; /* a thread loads it, or will when it is UNLOADING no more */
+    bool             eager;   /* that load is an operator's */
     int32_t          n_uses;
     uint64_t         planned; /* reserved of the budget while LOADING and READY */
     int64_t          created_s, last_used_s, idle_since_ns;
@@ -150,6 +151,14 @@ static void unload_locked(nx_models *m, entry *e)
     pthread_cond_broadcast(&m->changed);
 }
 
+/* Somebody frees memory by now: it is worth a wait. */
+static bool any_unloading(const nx_models *m)
+{
+    for (int i = 0; i < m->n; i++)
+        if (m->entries[i]->state == NX_MODEL_UNLOADING) return true;
+    return false;
+}
+
 static entry *least_used(const nx_models *m)
 {
     entry *least = NULL;
@@ -174,14 +183,17 @@ static nx_status reserve(nx_models *m, entry *e, uint64_t bytes, nx_error *err)
             (double)bytes / gb, (double)m->opt.memory_bytes / gb);
     while (m->opt.memory_bytes && m->reserved + bytes > m->opt.memory_bytes) {
         entry *victim = least_used(m);
-        if (!victim)
+        if (victim)
+            unload_locked(m, victim);
+        else if (any_unloading(m))
+            pthread_cond_wait(&m->changed, &m->lock);
+        else
             return nx_fail(err, NX_EBUSY,
                            "model %s needs %.1f GB, and the models in use leave %.1f of %.1f GB. "
                            "Try again later",
                            e->name, (double)bytes / gb,
                            (double)(m->opt.memory_bytes - m->reserved) / gb,
                            (double)m->opt.memory_bytes / gb);
-        unload_locked(m, victim);
     }
     m->reserved += bytes;
     e->planned = bytes;
@@ -228,7 +240,9 @@ static void answer_waiters(nx_models *m, entry *e, nx_status st, const nx_error 
         e->planned = 0;
     }
     e->idle_since_ns = nx_clock_ns();
-    e->state = st ? NX_MODEL_FAILED : NX_MODEL_READY;
+    e->loading = false;
+    /* No room just now is no fault of the model's. */
+    e->state = !st ? NX_MODEL_READY : st == NX_EBUSY ? NX_MODEL_UNLOADED : NX_MODEL_FAILED;
     pthread_mutex_unlock(&m->lock);
     while (w) {
         nx_model_waiter *next = w->next;
@@ -242,9 +256,15 @@ static void *load_main(void *arg)
     entry     *e = arg;
     nx_models *m = e->all;
     nx_error   err = {0};
-    nx_status  st = load(m, e, &err);
 
-    if (st) nx_log_error("model %s: %s", e->name, err.text);
+    pthread_mutex_lock(&m->lock);
+    while (e->state == NX_MODEL_UNLOADING) pthread_cond_wait(&m->changed, &m->lock);
+    e->state = NX_MODEL_LOADING;
+    pthread_mutex_unlock(&m->lock);
+    nx_status st = load(m, e, &err);
+    /* Who asked hears of it; a model that finds no room is asked for again and again. */
+    if (st)
+        nx_log(st == NX_EBUSY ? NX_LOG_DEBUG : NX_LOG_ERROR, "loading %s: %s", e->name, err.text);
     answer_waiters(m, e, st, &err);
     pthread_mutex_lock(&m->lock);
     m->n_loading--;
@@ -253,15 +273,15 @@ static void *load_main(void *arg)
     return NULL;
 }
 
-/* The lock is held. */
+/* The lock is held, and kept: what is being unloaded is waited for by the loading thread. */
 static nx_status begin_load(nx_models *m, entry *e, bool eager, nx_error *err)
 {
     pthread_t      thread;
     pthread_attr_t detached;
 
-    while (e->state == NX_MODEL_UNLOADING) pthread_cond_wait(&m->changed, &m->lock);
-    if (e->state == NX_MODEL_READY || e->state == NX_MODEL_LOADING) return NX_OK;
-    e->state = NX_MODEL_LOADING;
+    if (e->state == NX_MODEL_READY || e->loading) return NX_OK;
+    if (e->state != NX_MODEL_UNLOADING) e->state = NX_MODEL_LOADING;
+    e->loading = true;
     e->eager = eager;
     m->n_loading++;
     pthread_attr_init(&detached);
@@ -270,7 +290,8 @@ static nx_status begin_load(nx_models *m, entry *e, bool eager, nx_error *err)
     pthread_attr_destroy(&detached);
     if (!failed) return NX_OK;
     m->n_loading--;
-    e->state = NX_MODEL_FAILED;
+    e->loading = false;
+    if (e->state == NX_MODEL_LOADING) e->state = NX_MODEL_FAILED;
     return nx_fail(err, NX_ENOMEM, "model %s: its loading thread did not start", e->name);
 }
 
@@ -289,11 +310,13 @@ nx_status nx_models_unload(nx_models *m, nx_str name, nx_error *err)
 
     pthread_mutex_lock(&m->lock);
     entry *e = find(m, name);
+    while (e && e->state == NX_MODEL_UNLOADING && !e->loading)
+        pthread_cond_wait(&m->changed, &m->lock);
     if (!e)
         st = unknown(m, name, err);
-    else if (e->state == NX_MODEL_LOADING || e->n_uses)
+    else if (e->loading || e->n_uses)
         st = nx_fail(err, NX_EBUSY, "model %s is %s", e->name,
-                     e->state == NX_MODEL_LOADING ? "being loaded" : "in use");
+                     e->loading ? "being loaded" : "in use");
     else if (e->state == NX_MODEL_READY)
         unload_locked(m, e);
     pthread_mutex_unlock(&m->lock);
@@ -316,7 +339,7 @@ nx_use nx_models_use(nx_models *m, nx_loaded **out, nx_str name, nx_model_waiter
         e->last_used_s = nx_clock_unix_ms() / 1000;
         *out = &e->loaded;
         use = NX_USE_READY;
-    } else if (e->state == NX_MODEL_LOADING && e->eager) {
+    } else if (e->loading && e->eager) {
         nx_fail(err, NX_EBUSY, "model %s is being loaded. Try again soon", e->name);
     } else if (begin_load(m, e, false, err) == NX_OK) {
         w->next = e->waiters;
@@ -368,6 +391,11 @@ void nx_models_destroy(nx_models *m)
 
 /* ---- Looking ---- */
 
+static nx_model_state state_of(const entry *e)
+{
+    return e->loading ? NX_MODEL_LOADING : e->state;
+}
+
 static void view_of(nx_model_view *v, const nx_models *m, const entry *e)
 {
     const nx_model_parts *p = &e->loaded.parts;
@@ -375,7 +403,7 @@ static void view_of(nx_model_view *v, const nx_models *m, const entry *e)
 
     *v = (nx_model_view){.name = e->name,
                          .path = e->path,
-                         .state = e->state,
+                         .state = state_of(e),
                          .is_default = e == m->entries[0],
                          .bytes = ready ? p->bytes : 0,
                          .planned_bytes = e->planned,
@@ -407,7 +435,7 @@ void nx_models_visit(nx_models *m, void (*visit)(void *ctx, const nx_model_view 
 nx_model_state nx_models_default_state(nx_models *m)
 {
     pthread_mutex_lock(&m->lock);
-    nx_model_state s = m->n ? m->entries[0]->state : NX_MODEL_UNLOADED;
+    nx_model_state s = m->n ? state_of(m->entries[0]) : NX_MODEL_UNLOADED;
     pthread_mutex_unlock(&m->lock);
     return s;
 }

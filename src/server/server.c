@@ -236,7 +236,8 @@ static void destroy(nx_server *s)
     }
     nx_httpd_destroy(s->httpd); /* on_gone cancels what is left */
     pthread_mutex_lock(&s->lock);
-    while (s->n_calls) pthread_cond_wait(&s->changed, &s->lock);
+    /* Those too that wait for a model: they will want desk and ledger. */
+    while (s->n_asked) pthread_cond_wait(&s->changed, &s->lock);
     pthread_mutex_unlock(&s->lock);
     nx_desk_destroy(s->desk);
     nx_usage_close(s->usage);
@@ -330,16 +331,16 @@ int32_t nx_server_wait_stop(nx_server *s, const volatile sig_atomic_t *stop,
     return drain;
 }
 
-/* Wait until no answer is under way, at most ms. */
+/* Wait until every question has its answer, at most ms. */
 static void wait_for_calls(nx_server *s, int64_t ms, void (*tell)(void *ctx, int n_left), void *ctx)
 {
     int64_t end = nx_clock_ns() + ms * 1000000;
     int     told = -1;
 
     pthread_mutex_lock(&s->lock);
-    while (s->n_calls && nx_clock_ns() < end) {
+    while (s->n_asked && nx_clock_ns() < end) {
         struct timespec until = in_ms(100);
-        if (tell && s->n_calls != told) tell(ctx, told = s->n_calls);
+        if (tell && s->n_asked != told) tell(ctx, told = s->n_asked);
         pthread_cond_timedwait(&s->changed, &s->lock, &until);
     }
     pthread_mutex_unlock(&s->lock);
@@ -362,7 +363,9 @@ static void wait_for_bytes(nx_server *s, int64_t ms)
 void nx_server_stop(nx_server *s, int32_t drain_s, void (*tell)(void *ctx, int n_left), void *ctx)
 {
     if (!s) return;
+    pthread_mutex_lock(&s->lock);
     atomic_store(&s->draining, true);
+    pthread_mutex_unlock(&s->lock);
     wait_for_calls(s, (int64_t)drain_s * 1000, tell, ctx);
     atomic_store(&s->cut, true);
     pthread_mutex_lock(&s->lock);

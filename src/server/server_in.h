@@ -30,16 +30,17 @@ struct nx_server {
     char                 fingerprint[16];
     int64_t              started_ns;
     bool                 loopback; /* nobody but this machine can reach the main listener */
-    atomic_bool          draining;
-    atomic_bool          cut; /* the drain is over */
+    atomic_bool          draining; /* set under lock: who is in n_asked came before */
+    atomic_bool          cut;      /* the drain is over */
     atomic_uint_fast64_t n_ids;
 
     pthread_mutex_t lock; /* guards these */
     pthread_cond_t  changed;
     nx_call        *calls; /* with an answer under way */
     int             n_calls;
-    bool            stop_asked, end_tick;
-    int32_t         stop_drain_s;
+    int     n_asked; /* questions that came in and aren't over, with an answer under way or not */
+    bool    stop_asked, end_tick;
+    int32_t stop_drain_s;
 
     pthread_t ticker;
     bool      has_ticker;

@@ -12,8 +12,8 @@
 #include "lib/backends.h"
 #include "os/clock.h"
 
-#define NAP_NS        2000000  /* tokens due within it are said together */
-#define BURST         16       /* tokens in one go when there is no pace */
+#define NAP_NS        2000000 /* tokens due within it are said together */
+#define BURST         16      /* tokens in one go when there is no pace */
 #define PAUSED_NAP_NS 10000000
 #define MODEL_BYTES   ((uint64_t)100 << 20)
 
@@ -131,7 +131,8 @@ static int64_t visit(paced *p, talk *t, int64_t now)
     if (p->opt.pace <= 0) {
         for (int i = 0; i < BURST && t->said < most && !nx_job_is_full(t->job); i++) say_one(p, t);
     } else {
-        for (; t->due_ns <= now + NAP_NS && t->said < most; t->due_ns += (int64_t)(1e9 / p->opt.pace))
+        for (; t->due_ns <= now + NAP_NS && t->said < most;
+             t->due_ns += (int64_t)(1e9 / p->opt.pace))
             say_one(p, t);
     }
     nx_job_notify(t->job);
@@ -264,8 +265,8 @@ static void paced_destroy(nx_service *service)
     nx_free(p);
 }
 
-nx_status nx_paced_create(nx_service **out, const nx_paced_options *opt, const nx_service_watch *watch,
-                          nx_error *err)
+nx_status nx_paced_create(nx_service **out, const nx_paced_options *opt,
+                          const nx_service_watch *watch, nx_error *err)
 {
     static const nx_service_ops ops = {paced_submit, paced_stats, paced_destroy};
     paced                      *p = nx_calloc(1, sizeof *p);
@@ -281,7 +282,8 @@ nx_status nx_paced_create(nx_service **out, const nx_paced_options *opt, const n
     p->opt = *opt;
     p->watch = *watch;
     p->inbox_end = &p->inbox;
-    p->stats = (nx_service_stats){.n_slots = opt->n_slots, .n_ctx = 4096, .page_len = 16, .n_pages = 1};
+    p->stats =
+        (nx_service_stats){.n_slots = opt->n_slots, .n_ctx = 4096, .page_len = 16, .n_pages = 1};
     pthread_mutex_init(&p->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -312,7 +314,8 @@ static nx_status opener_open(void *ctx, const char *path, const nx_service_watch
     struct timespec         nap = {o->open_ms / 1000, o->open_ms % 1000 * 1000000L};
     nx_backend             *be = NULL;
 
-    *out = (nx_model_parts){.bytes = MODEL_BYTES, .quant = "none", .device = "test", .arch = "paced"};
+    *out =
+        (nx_model_parts){.bytes = MODEL_BYTES, .quant = "none", .device = "test", .arch = "paced"};
     nanosleep(&nap, NULL);
     nx_status st = nx_backends_create(&be, 1, false, err);
     if (!st) st = nx_llm_open(&out->llm, path, be, err);

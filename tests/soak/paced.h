@@ -19,8 +19,8 @@ typedef struct nx_paced_options {
     int32_t open_ms;     /* how long opening takes */
 } nx_paced_options;
 
-nx_status nx_paced_create(nx_service **out, const nx_paced_options *opt, const nx_service_watch *watch,
-                          nx_error *err);
+nx_status nx_paced_create(nx_service **out, const nx_paced_options *opt,
+                          const nx_service_watch *watch, nx_error *err);
 
 /* An opener whose models have the vocabulary and template of the file, and this service. opt is borrowed. */
 nx_model_opener nx_paced_opener(nx_paced_options *opt);

@@ -49,7 +49,7 @@ def probe(server, out):
         ours.recv(1)
         noise = time.monotonic() - begun
         try:
-            os.write(out, struct.pack("<Bhdd", i % 2, status, took, noise))
+            os.write(out, struct.pack("<Bhddd", i % 2, status, took, noise, begun))
         except BrokenPipeError:
             os._exit(0)
         i += 1
@@ -84,8 +84,8 @@ class Prober:
         self.drain()
         os.close(self.fd)
         os.waitpid(self.pid, 0)
-        size = struct.calcsize("<Bhdd")
-        return [struct.unpack_from("<Bhdd", self.raw, at)
+        size = struct.calcsize("<Bhddd")
+        return [struct.unpack_from("<Bhddd", self.raw, at)
                 for at in range(0, len(self.raw) - size + 1, size)]
 
 
@@ -136,6 +136,9 @@ def check_texts(streams, n_tokens, check):
 
 
 def check_health(probes, check):
+    first = probes[0][4]
+    worst = sorted(probes, key=lambda p: -p[2])[:5]
+    print("      the slowest:", ", ".join(f"{p[2] * 1e3:.0f} ms after {p[4] - first:.1f} s" for p in worst))
     check(len(probes) >= 200, f"/health was asked {len(probes)} times (at least 200)")
     check(all(p[1] == 200 for p in probes), "every answer of /health is 200")
     for which, name in ((0, "main port"), (1, "--ops-port")):
