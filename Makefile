@@ -39,7 +39,7 @@ asan: ## Unit, golden, short fuzz and torture tests under address and UB sanitiz
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
 	@$(CTEST) --test-dir $(BUILD)/asan --output-junit junit.xml -L 'unit|golden|fuzz|torture'
 
-tsan: ## Unit tests under the thread sanitizer
+tsan: ## Unit tests and the whole server under the thread sanitizer
 	@./setup asan
 	@cmake --preset tsan
 	@cmake --build $(BUILD)/tsan --parallel $(JOBS)
@@ -54,7 +54,11 @@ torture: ## Long mutation runs under sanitizers; COUNT=20000 cases
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
 	@NX_TORTURE_COUNT=$(COUNT) $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
 
-soak: build ## An 8-billion-parameter model quantised within 3 GB of memory (minutes, 20 GB of disk)
+soak: 
+	@./setup test
+	@cmake --preset release -DBUILD_TESTING=ON
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target nexus paced_server
+	@NX_SOAK=full $(CTEST) --test-dir $(RELEASE) --parallel 1 -L soak --timeout 7200
 	@NX_BIG_LAYERS=32 python3 tests/torture/quantise_big.py $(RELEASE)/nexus
 
 fuzz: ## Fuzz every parser; SECONDS=60 for each
