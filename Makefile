@@ -11,6 +11,7 @@ CTEST   := ctest --output-on-failure --no-tests=error --parallel $(JOBS)
 
 # Counts, for those who want more or less: make torture COUNT=500, make fuzz SECONDS=600
 COUNT   ?= 20000
+CASES   ?= 5000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := build
@@ -48,11 +49,14 @@ tsan: ## Unit tests and the whole server under the thread sanitizer
 bench: build ## Speed on this machine, into bench/results (minutes)
 	@bench/run.sh $(RELEASE)/nexus
 
-torture: ## Long mutation runs under sanitizers; COUNT=20000 cases
+torture: ## Long mutation runs under sanitizers; COUNT=20000 cases; CASES=5000 requests of the API
 	@./setup asan
 	@cmake --preset asan
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
 	@NX_TORTURE_COUNT=$(COUNT) $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
+	@tools/venv.sh
+	@NX_SCHEMATHESIS_CASES=$(CASES) NEXUS_BIN=$(BUILD)/asan/nexus \
+	    tests/with-venv tests/parity/test_schemathesis.py || [ $$? = 77 ]
 
 soak: 
 	@./setup test

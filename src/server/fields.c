@@ -58,8 +58,8 @@ static bool in_range(const nx_field *f, const nx_field_limits *limits, double x)
 static bool is_whole(const nx_json *v)
 {
     if (v->type == NX_JSON_INT) return true;
-    return v->type == NX_JSON_FLOAT && v->f >= -INT64_END && v->f < INT64_END &&
-           floor(v->f) == v->f;
+    /* -2^63 itself comes as an integer; as a float it is what lies beneath, rounded. */
+    return v->type == NX_JSON_FLOAT && v->f > -INT64_END && v->f < INT64_END && floor(v->f) == v->f;
 }
 
 int64_t nx_json_whole(const nx_json *v)

@@ -45,7 +45,7 @@ def run(server, key, report, *, phases, examples, seed):
                "--checks", ",".join(CHECKS), "--phases", phases,
                "--max-examples", str(examples), "--seed", str(seed), "--max-redirects", "0",
                "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off",
-               "--request-timeout", "30", "--no-color"]
+               "--request-timeout", "120", "--no-color"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=SECONDS * 10, check=False, cwd=report)
     return done.returncode, done.stdout
@@ -59,7 +59,8 @@ def cases_of(output):
 class Description(harness.Case):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("--ctx", "512", "--max-new-tokens", "32", "--parallel", "8",
+        # A short context: 256 prompts that each go on to its end are answered in time.
+        cls.server = Server("--ctx", "128", "--max-new-tokens", "32", "--parallel", "8",
                             model="mini=" + harness.SHIPPED)
         cls.addClassCleanup(cls.server.close)
         cls.key = cls.server.new_key("--scope", "infer,rag,admin")

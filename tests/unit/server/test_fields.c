@@ -110,7 +110,6 @@ static void test_what_fits(void **state)
     assert_fits("{\"a\": 1, \"prompt\": [\"x\", \"\"]}");
     assert_fits("{\"a\": 1, \"prompt\": [1, 2.0]}");
     assert_fits("{\"a\": 1, \"prompt\": [[1], [2, 3]]}");
-    assert_fits("{\"a\": \"not this one\", \"a\": 1}"); /* the last one counts */
 }
 
 static void test_scalars_that_do_not_fit(void **state)
@@ -130,6 +129,9 @@ static void test_scalars_that_do_not_fit(void **state)
                  "max_new_tokens: expected an integer from 1 to 4096, found null");
     assert_fault("{\"a\": 1, \"seed\": 9223372036854775808}", NX_FAULT_TYPE,
                  "seed: expected an integer, found 9223372036854775808");
+    assert_fits("{\"a\": 1, \"seed\": -9223372036854775808}");
+    assert_fault("{\"a\": 1, \"seed\": -9223372036854775809}", NX_FAULT_TYPE,
+                 "seed: expected an integer, found -9.22337203685478e+18");
     assert_fault("{\"a\": 1, \"seed\": 1e19}", NX_FAULT_TYPE,
                  "seed: expected an integer, found 1e+19");
     assert_fault("{\"a\": 1, \"top_p\": NaN}", NX_FAULT_RANGE,
@@ -156,6 +158,8 @@ static void test_scalars_that_do_not_fit(void **state)
     assert_fault("{\"a\": 1, \"top\": 3}", NX_FAULT_MISSING, "top: only with logprobs: true");
     assert_fault("{\"a\": 1, \"top\": 3, \"logprobs\": false}", NX_FAULT_MISSING,
                  "top: only with logprobs: true");
+    assert_fault("{\"a\": 1, \"top_p\": 7, \"top_p\": 1}", NX_FAULT_TWICE,
+                 "top_p: stands there twice");
     assert_fault("{}", NX_FAULT_MISSING, "a: expected an integer, found nothing");
     assert_fault("[]", NX_FAULT_TYPE, "body: expected an object, found an array");
     assert_fault("17", NX_FAULT_TYPE, "body: expected an object, found 17");
@@ -170,6 +174,8 @@ static void test_places_inside(void **state)
                  "messages[1]: expected an object, found 5");
     assert_fault("{\"a\": 1, \"messages\": [{\"content\": \"x\"}]}", NX_FAULT_MISSING,
                  "messages[0].role: expected one of user, assistant, found nothing");
+    assert_fault("{\"a\": 1, \"messages\": [{\"role\": 5, \"role\": \"user\"}]}", NX_FAULT_TWICE,
+                 "messages[0].role: stands there twice");
     assert_fault("{\"a\": 1, \"messages\": [{\"role\": \"use\"}]}", NX_FAULT_CHOICE,
                  "messages[0].role: expected one of user, assistant, found 'use'");
     assert_fault("{\"a\": 1, \"messages\": [{\"role\": \"user|assistant\"}]}", NX_FAULT_CHOICE,

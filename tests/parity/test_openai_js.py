@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""The official OpenAI client for JavaScript against the server: starts it, makes keys, and runs
+openai_js/test.mjs, whose forty calls judge. Skips where Node or the package is missing (tools/node.sh)."""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+ROOT = os.environ.get("NX_SOURCE_DIR") or os.path.dirname(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+
+import harness  # noqa: E402
+from server import Server  # noqa: E402
+
+JUDGE = os.environ.get("NX_OPENAI_JS") or os.path.join(ROOT, "build", "openai_js")
+
+
+class JavaScript(harness.Case):
+    def test_forty_calls(self):
+        if not os.path.exists(os.path.join(JUDGE, "node_modules", "openai")):
+            raise unittest.SkipTest("no build/openai_js here; make test installs it, given Node 20")
+        with Server("--ctx", "1024", "--parallel", "16") as s:
+            keys = {"infer": s.new_key("--scope", "infer"), "rag": s.new_key("--scope", "rag"),
+                    "admin": s.new_key("--scope", "infer,admin"), "rpm2": s.new_key("--rpm", "2"),
+                    "rpm60": s.new_key("--rpm", "60")}
+            done = subprocess.run(["node", os.path.join(JUDGE, "test.mjs"), s.url, json.dumps(keys)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  timeout=300, check=False)
+            print(done.stdout)
+            self.assertEqual(done.returncode, 0)
+            self.assertIsNone(s.process.poll(), s.err)
+
+
+if __name__ == "__main__":
+    harness.main()
