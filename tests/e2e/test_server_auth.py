@@ -304,6 +304,30 @@ class Any(harness.Case):
             self.assertIn(got.headers["access-control-allow-origin"], ("*", "http://any.where"))
 
 
+class Stop(harness.Case):
+    """/admin/stop, which no test of all routes may call."""
+
+    def test_only_for_administrators(self):
+        with Server("--ctx", "512", "--ops-port", "0") as s:
+            infer, admin = s.new_key("--scope", "infer,rag"), s.new_key("--scope", "admin")
+            for headers, status in (({}, 401), (s.bearer(infer), 403), (s.bearer(admin + "x"), 401)):
+                self.assertEqual(s.ask("POST", "/admin/stop", b"", headers).status, status)
+            self.assertEqual(s.ops("POST", "/admin/stop", b"", s.bearer(admin)).status, 404)
+            for body in (b"[]", b"5", b'{"drain": -1}', b'{"drain": "x"}', b'{"drain": 86401}'):
+                self.assertEqual(s.ask("POST", "/admin/stop", body, s.bearer(admin)).status, 400)
+            self.assertEqual(s.ask("GET", "/admin/stop", None, s.bearer(admin)).status, 405)
+            self.assertIsNone(s.process.poll())
+            got = s.post("/admin/stop", {"drain": 7}, headers=s.bearer(admin))
+            self.assertEqual((got.status, got.json["status"], got.json["drain"]), (200, "stopping", 7))
+            self.assertEqual(s.process.wait(timeout=20), 0)
+
+    def test_without_a_body(self):
+        with Server("--ctx", "512", "--drain", "3") as s:
+            got = s.ask("POST", "/admin/stop")
+            self.assertEqual((got.status, got.json["drain"]), (200, 3), str(got))
+            self.assertEqual(s.process.wait(timeout=20), 0)
+
+
 class Exposure(harness.Case):
     def test_not_beyond_this_machine_without_a_key(self):
         data = os.path.join(self.tmp, "data")
