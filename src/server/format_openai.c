@@ -98,6 +98,12 @@ static void add_top(nx_jw *w, const nx_answer *a, const nx_logprob *top, int32_t
     nx_buf_free(&piece);
 }
 
+/* The bytes of a step, at `at` of the news' text: which there may be none of. */
+static nx_str bytes_of(const nx_job_news *n, size_t at, const nx_job_step *s)
+{
+    return s->n_bytes > 0 ? (nx_str){n->text.data + at, (size_t)s->n_bytes} : NX_STR("");
+}
+
 static void chat_logprobs(nx_jw *w, const nx_answer *a, const nx_answer_job *j)
 {
     const nx_job_news *n = &j->news;
@@ -112,7 +118,7 @@ static void chat_logprobs(nx_jw *w, const nx_answer *a, const nx_answer_job *j)
     nx_jw_open(w, "content", '[');
     for (size_t i = 0; i < n->n_steps; i++) {
         const nx_job_step *s = &n->steps[i];
-        nx_str             bytes = {n->text.data + at, (size_t)s->n_bytes}, text = bytes;
+        nx_str             bytes = bytes_of(n, at, s), text = bytes;
         if (bytes.len == 0) { /* a part of a character, or of no text: its own spelling */
             nx_buf_clear(&piece);
             piece_of(&piece, a, s->id);
@@ -120,7 +126,7 @@ static void chat_logprobs(nx_jw *w, const nx_answer *a, const nx_answer_job *j)
         }
         nx_jw_open(w, NULL, '{');
         add_token(w, text, bytes, s->logprob);
-        add_top(w, a, n->top + top, s->n_top);
+        add_top(w, a, s->n_top > 0 ? n->top + top : NULL, s->n_top);
         nx_jw_close(w, '}');
         at += (size_t)s->n_bytes;
         top += (size_t)s->n_top;
@@ -153,7 +159,7 @@ static void text_logprobs(nx_jw *w, const nx_answer *a, nx_answer_job *j)
     nx_jw_open(w, "logprobs", '{');
     nx_jw_open(w, "tokens", '[');
     for (size_t i = 0; i < n->n_steps; at += (size_t)n->steps[i++].n_bytes)
-        nx_jw_string(w, NULL, (nx_str){n->text.data + at, (size_t)n->steps[i].n_bytes});
+        nx_jw_string(w, NULL, bytes_of(n, at, &n->steps[i]));
     nx_jw_close(w, ']');
     nx_jw_open(w, "token_logprobs", '[');
     for (size_t i = 0; i < n->n_steps; i++) nx_jw_number(w, NULL, (double)n->steps[i].logprob, 9);
