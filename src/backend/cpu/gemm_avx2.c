@@ -186,6 +186,9 @@ NX_INLINE void gemm(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, s
             else
                 unpack_q8k(p, dtype, rows + 8 * half, half, b0, n);
         }
+        int64_t next = b0 + n < n_blocks ? b0 + n : 0; /* of these rows, or of the panel after */
+        nx_prefetch_rows(w + (next ? 0 : ROWS) * row_bytes + (size_t)next * nx_block_bytes(dtype),
+                         row_bytes, COLS / (size_t)len * nx_block_bytes(dtype));
         for (int32_t tile = 0; tile < tiles; tile++) {
             if (len == 32)
                 tile_q8(p, a, tile, b0, n);

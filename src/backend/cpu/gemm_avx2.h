@@ -48,6 +48,14 @@ NX_INLINE void nx_add_scaled(float acc[NX_PANEL_ROWS], const float w[NX_PANEL_RO
     _mm256_store_ps(acc + 8, minus ? _mm256_fnmadd_ps(w1, y1, a1) : _mm256_fmadd_ps(w1, y1, a1));
 }
 
+/* Ask for the bytes of a panel's chunk while the one before is multiplied: for few tokens that is over
+ * before memory answers, and sixteen rows at once are more streams than the processor foresees. */
+NX_INLINE void nx_prefetch_rows(const uint8_t *row, size_t row_bytes, size_t n)
+{
+    for (int r = 0; r < NX_PANEL_ROWS; r++, row += row_bytes)
+        for (size_t i = 0; i < n; i += 64) _mm_prefetch((const char *)row + i, _MM_HINT_T0);
+}
+
 /* Token t of a tile; past the last one, the last (its results are dropped). */
 NX_INLINE int32_t nx_token_of(const nx_act *a, int32_t tile, int t)
 {
