@@ -11,6 +11,8 @@
 #include "engine/batch_in.h"
 #include "os/clock.h"
 
+#define LOGIT_ROWS_GUESSED 48
+
 static nx_batch *self(nx_service *s)
 {
     return (nx_batch *)s;
@@ -285,7 +287,6 @@ static void batch_destroy(nx_service *service)
     nx_free(b->running);
     nx_free(b->step);
     nx_free(b->who);
-    nx_free(b->draft);
     pthread_cond_destroy(&b->wake);
     pthread_mutex_destroy(&b->lock);
     nx_free(b);
@@ -307,7 +308,7 @@ static nx_status settle(nx_batch_options *o, const nx_hparams *hp, nx_error *err
                        o->n_ctx, hp->n_ctx);
     if (o->n_batch == 0) o->n_batch = NX_BATCH_DEFAULT;
     if (o->n_batch < o->n_slots) o->n_batch = o->n_slots;
-    /* A guessing step has at most 8 rows, and each answer has one in any case. */
+    /* One answer with its guesses fits. */
     if (o->n_batch < NX_DRAFT_MAX + 1) o->n_batch = NX_DRAFT_MAX + 1;
     if (o->n_draft < 0 || o->n_draft > NX_DRAFT_MAX)
         return nx_fail(err, NX_EINVAL, "%d guesses: expected 0 to %d", o->n_draft, NX_DRAFT_MAX);
@@ -320,10 +321,13 @@ static nx_status settle(nx_batch_options *o, const nx_hparams *hp, nx_error *err
 
 static nx_walk_sizes sizes_of(const nx_batch_options *o)
 {
-    return (nx_walk_sizes){.n_batch = o->n_batch,
-                           .n_pos = o->n_ctx,
-                           .n_seqs_max = o->n_slots,
-                           .logit_rows = o->n_slots > 8 ? o->n_slots : 8};
+    /* Every answer has a row of logits, and a few have guesses beside. */
+    int32_t rows = o->n_slots * (1 + o->n_draft);
+
+    if (rows > LOGIT_ROWS_GUESSED) rows = LOGIT_ROWS_GUESSED;
+    if (rows < o->n_slots) rows = o->n_slots;
+    return (nx_walk_sizes){
+        .n_batch = o->n_batch, .n_pos = o->n_ctx, .n_seqs_max = o->n_slots, .logit_rows = rows};
 }
 
 uint64_t nx_batch_bytes_planned(const nx_hparams *hp, const nx_backend *be,
@@ -353,8 +357,7 @@ static nx_status take_memory(nx_batch *b, nx_error *err)
     b->running = nx_calloc(n, sizeof *b->running);
     b->step = nx_calloc(n, sizeof *b->step);
     b->who = nx_calloc(n, sizeof *b->who);
-    b->draft = nx_calloc(n * (NX_DRAFT_MAX + 1), sizeof *b->draft);
-    if (b->running && b->step && b->who && b->draft) return NX_OK;
+    if (b->running && b->step && b->who) return NX_OK;
     return nx_fail(err, NX_ENOMEM, "engine for %d answers", b->opt.n_slots);
 }
 

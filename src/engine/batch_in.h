@@ -6,13 +6,8 @@
 #include <stdatomic.h>
 
 #include "engine/batch.h"
+#include "engine/pace.h"
 #include "engine/seq.h"
-
-/* What steps cost on this machine, learnt as they go; seconds, 0: not known yet. */
-typedef struct nx_pace {
-    double answers; /* a step with answers alone */
-    double row;     /* one more row of a prompt */
-} nx_pace;
 
 typedef struct nx_batch {
     nx_service       base; /* first: the object is a nx_service */
@@ -42,11 +37,8 @@ typedef struct nx_batch {
     nx_walk_seq     *step; /* [n_slots] */
     nx_seq         **who;  /* [n_slots]: of step */
     int32_t          n_step, n_rows, n_prompt_rows, at;
-    int32_t         *draft;  /* [n_slots, NX_DRAFT_MAX + 1]: a row's token, and guesses behind it */
     nx_service_stats counts; /* copied to stats after each step */
 } nx_batch;
-
-#define NX_DRAFT_MAX 15
 
 /* Plan one step over b->running, compute it, and hand out what was said. false: there was nothing that
  * could be computed. */

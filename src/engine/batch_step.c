@@ -9,9 +9,8 @@
 #include "engine/batch_in.h"
 #include "os/clock.h"
 
-/* Answers at once up to which guessing pays: their rows and guesses are still read in one pass over the
- * weights that costs little more than one row. */
-#define DRAFT_ROWS_MAX 8
+/* Answers at once up to which guesses are looked for: looking isn't free either. */
+#define DRAFT_ANSWERS_MAX 16
 
 #define SLICE_UNKNOWN 16 /* before anything was measured */
 #define SLICE_MIN     4
@@ -82,29 +81,81 @@ static bool length_turns_rope(const nx_batch *b)
     return kind == NX_ROPE_SCALING_LONGROPE || kind == NX_ROPE_SCALING_DYNAMIC;
 }
 
-/* Guesses for s behind its next row; the row and they stand in b->draft. */
-static int32_t guess(nx_batch *b, nx_seq *s, int32_t n_answers)
+/* Guesses for s behind its next row. */
+static int32_t guess(const nx_batch *b, nx_seq *s)
 {
-    int32_t *draft = b->draft + (int64_t)b->n_step * (NX_DRAFT_MAX + 1);
-    int32_t  left = s->n_predict - s->n_new - 1, n_max = b->opt.n_draft;
+    int32_t left = s->n_predict - s->n_new - 1, n_max = b->opt.n_draft;
 
-    draft[0] = s->ids.ids[s->n_done];
     if (n_max > left) n_max = left;
-    if (n_max > DRAFT_ROWS_MAX / n_answers - 1) n_max = DRAFT_ROWS_MAX / n_answers - 1;
-    if (n_max < 1 || length_turns_rope(b)) return 0;
     n_max = nx_lookup_wanted(&s->lookup, n_max);
-    return nx_lookup_draft(draft + 1, n_max, s->ids.ids, (int32_t)s->ids.n);
+    return n_max > 0 ? nx_lookup_draft(s->draft + 1, n_max, s->ids.ids, (int32_t)s->ids.n) : 0;
 }
 
-static void add_answer(nx_batch *b, nx_seq *s, int32_t n_answers)
+/* Rows and expected tokens of all answers, with at most n guesses each. */
+static int32_t count_rows(const nx_batch *b, int32_t n_answers, int32_t n, float *tokens)
+{
+    int32_t rows = n_answers;
+
+    *tokens = (float)n_answers;
+    for (int32_t i = 0; i < b->n_running; i++) {
+        const nx_seq *s = b->running[i];
+        int32_t       k = s->n_draft < n ? s->n_draft : n;
+        rows += k;
+        *tokens += nx_lookup_expected(&s->lookup, k);
+    }
+    return rows;
+}
+
+/* How many guesses each answer may take along: what brings the most tokens in the time that a step of so
+ * many rows takes. A number of rows that was never tried is tried. */
+static int32_t weigh(nx_batch *b, int32_t n_answers)
+{
+    int32_t best = 0, rows_before = n_answers;
+    double  best_rate = n_answers / nx_pace_cost(&b->pace, n_answers);
+
+    for (int32_t n = 1; n <= b->opt.n_draft; n++) {
+        float   tokens;
+        int32_t rows = count_rows(b, n_answers, n, &tokens);
+        if (rows > b->opt.n_batch || rows == rows_before) break;
+        rows_before = rows;
+        bool   known = nx_pace_knows(&b->pace, rows);
+        double rate = (double)tokens / nx_pace_cost(&b->pace, rows);
+        if (known && rate <= best_rate) {
+            nx_pace_forgive(&b->pace, rows);
+            continue;
+        }
+        best = n;
+        best_rate = rate;
+        if (!known) break;
+    }
+    return best;
+}
+
+/* Guesses of all answers, as far as they pay. */
+static void guess_all(nx_batch *b, int32_t n_answers)
+{
+    bool    may = n_answers <= DRAFT_ANSWERS_MAX && b->opt.n_draft > 0 && !length_turns_rope(b);
+    int32_t n_guesses = 0;
+
+    for (int32_t i = 0; i < b->n_running; i++) {
+        nx_seq *s = b->running[i];
+        s->n_draft = may && is_answering(s) ? guess(b, s) : 0;
+        n_guesses += s->n_draft;
+    }
+    if (n_guesses == 0) return;
+    int32_t most = nx_pace_knows(&b->pace, n_answers) ? weigh(b, n_answers) : 0;
+    for (int32_t i = 0; i < b->n_running; i++)
+        if (b->running[i]->n_draft > most) b->running[i]->n_draft = most;
+}
+
+static void add_answer(nx_batch *b, nx_seq *s)
 {
     nx_seq_enter_epoch(s, (int32_t)s->ids.n);
     if (!is_answering(s)) return; /* its keys are to be computed anew */
-    s->n_draft = guess(b, s, n_answers);
     if (s->n_draft && !nx_seq_make_room(s, 1 + s->n_draft)) s->n_draft = 0;
     if (!make_room(b, s, 1, true)) return;
-    add_rows(b, s, b->draft + (int64_t)b->n_step * (NX_DRAFT_MAX + 1), 1 + s->n_draft,
-             1 + s->n_draft);
+    s->draft[0] = s->ids.ids[s->n_done];
+    add_rows(b, s, s->draft, 1 + s->n_draft, 1 + s->n_draft);
 }
 
 /* An earlier prompt of this step computes the page that s needs next: s will find it there. */
@@ -131,13 +182,12 @@ static int32_t add_prompt(nx_batch *b, nx_seq *s, int32_t budget)
 /* Prompt rows that fit beside n answers. */
 static int32_t slice(const nx_batch *b, int32_t n_answers)
 {
-    int32_t most = b->opt.n_batch - b->n_rows, n = SLICE_UNKNOWN;
+    int32_t most = b->opt.n_batch - b->n_rows, n;
 
     if (n_answers == 0) return most;
-    if (b->opt.n_slice > 0)
-        n = b->opt.n_slice;
-    else if (b->pace.row > 0 && b->pace.answers > 0)
-        n = (int32_t)(((double)b->opt.stretch - 1) * b->pace.answers / b->pace.row) & ~3;
+    n = b->opt.n_slice;
+    if (n <= 0) n = nx_pace_room(&b->pace, b->n_rows, most, (double)b->opt.stretch);
+    if (n < 0) n = SLICE_UNKNOWN;
     if (n < SLICE_MIN) n = SLICE_MIN;
     return n < most ? n : most;
 }
@@ -155,12 +205,13 @@ static void add_answers(nx_batch *b)
     int32_t n_answers = 0, n_before = b->n_running;
 
     for (int32_t i = 0; i < b->n_running; i++) n_answers += is_answering(b->running[i]);
+    guess_all(b, n_answers);
     /* Whoever gives way leaves b->running: then look again from the start. */
     for (int32_t i = 0; i < b->n_running; i++) {
         nx_seq *s = b->running[i];
         if (!is_answering(s) || in_step(b, s) || is_paused(b, s)) continue;
         nx_job_set_state(s->job, NX_JOB_DECODE);
-        add_answer(b, s, n_answers);
+        add_answer(b, s);
         if (b->n_running == n_before) continue;
         n_before = b->n_running;
         b->n_paused = 0;
@@ -186,7 +237,7 @@ static nx_seq *shortest(const nx_batch *b, const nx_seq *passed_over)
  * that a short question doesn't wait behind a book. */
 static void add_prompts(nx_batch *b)
 {
-    int32_t budget = slice(b, b->n_step);
+    int32_t n_answers = b->n_step, budget = slice(b, n_answers), n_slice = budget;
     int64_t others = 0;
     nx_seq *oldest = NULL;
 
@@ -207,6 +258,7 @@ static void add_prompts(nx_batch *b)
         s->looked_at = b->step_no;
         budget -= T;
         b->n_prompt_rows += T;
+        if (n_answers && T) b->counts.n_slice = n_slice;
     }
 }
 
@@ -273,20 +325,6 @@ static void account(nx_batch *b, nx_seq *s)
     }
 }
 
-static void learn_pace(nx_batch *b, double seconds)
-{
-    int32_t n_answers = b->n_rows - b->n_prompt_rows;
-    double *what = &b->pace.answers, found = seconds;
-
-    if (b->n_prompt_rows > 0) {
-        if (n_answers > 0 && b->pace.answers <= 0) return;
-        what = &b->pace.row;
-        found = (seconds - (n_answers > 0 ? b->pace.answers : 0)) / b->n_prompt_rows;
-        if (found <= 0) return;
-    }
-    *what = *what > 0 ? *what * 0.8 + found * 0.2 : found;
-}
-
 bool nx_batch_step(nx_batch *b)
 {
     do {
@@ -300,7 +338,7 @@ bool nx_batch_step(nx_batch *b)
     for (int32_t i = 0; i < b->n_step; i++) account(b, b->who[i]);
     int64_t end = nx_clock_ns();
     double  seconds = (double)(end - start) * 1e-9;
-    learn_pace(b, seconds);
+    nx_pace_learn(&b->pace, b->n_rows, seconds);
     b->counts.n_steps++;
     b->counts.last_step_ns = end;
     nx_batch_observe(b, NX_OBSERVED_STEP, seconds);

@@ -4,6 +4,8 @@
 #define GRAM_MAX     4
 #define GRAM_MIN     2
 #define PATIENCE_MAX 64
+#define TRUST_FIRST  0.7f
+#define TRUST_NEW    0.2f
 
 /* The last place before the end where the n_gram tokens at the end stand as well; -1: none. */
 static int32_t find_gram(const int32_t *ids, int32_t n, int32_t n_gram)
@@ -40,9 +42,28 @@ int32_t nx_lookup_wanted(nx_lookup *l, int32_t n_max)
     return n < n_max ? n : n_max;
 }
 
+float nx_lookup_expected(const nx_lookup *l, int32_t n)
+{
+    float p = TRUST_FIRST + l->trust, all = 0, right = 1;
+
+    for (int32_t i = 0; i < n; i++) all += right *= p;
+    return all;
+}
+
+/* Of a draft, the guesses up to the first wrong one were put to the test. */
+static void learn_trust(nx_lookup *l, int32_t n_drafted, int32_t n_accepted)
+{
+    float p = TRUST_FIRST + l->trust;
+
+    for (int32_t i = 0; i < n_accepted; i++) p += TRUST_NEW * (1 - p);
+    if (n_accepted < n_drafted) p -= TRUST_NEW * p;
+    l->trust = p - TRUST_FIRST;
+}
+
 void nx_lookup_learn(nx_lookup *l, int32_t n_drafted, int32_t n_accepted)
 {
     if (n_drafted == 0) return;
+    learn_trust(l, n_drafted, n_accepted);
     l->n_right = n_accepted;
     if (n_accepted > 0) {
         l->patience = 0;

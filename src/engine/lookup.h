@@ -9,17 +9,23 @@
 
 #include <stdint.h>
 
+#define NX_DRAFT_MAX 15
+
 /* Up to n_max tokens that may follow ids[0..n). Returns how many were written to draft. */
 int32_t nx_lookup_draft(int32_t *draft, int32_t n_max, const int32_t *ids, int32_t n);
 
 /* Whether guessing pays for one sequence: it begins hopeful, waits twice as long after each miss, and
- * guesses as many as lately were right, and one more. Zero-initialise. */
+ * guesses as many as lately were right, and two more. Zero-initialise. */
 typedef struct nx_lookup {
     int32_t n_right; /* of late */
     int32_t patience, wait;
+    float   trust; /* how often a guess was right of late, less TRUST_FIRST */
 } nx_lookup;
 
 int32_t nx_lookup_wanted(nx_lookup *l, int32_t n_max); /* how many to guess in this step; 0: none */
-void    nx_lookup_learn(nx_lookup *l, int32_t n_drafted, int32_t n_accepted);
+
+/* Tokens that n guesses are expected to bring: each is right only if all before it are. */
+float nx_lookup_expected(const nx_lookup *l, int32_t n);
+void  nx_lookup_learn(nx_lookup *l, int32_t n_drafted, int32_t n_accepted);
 
 #endif

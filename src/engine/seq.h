@@ -37,6 +37,7 @@ typedef struct nx_seq {
     nx_sampler        *sampler;
     nx_speech          speech;
     nx_lookup          lookup;
+    int32_t            draft[NX_DRAFT_MAX + 1]; /* the next row, and guesses behind it */
     /* Steps whose text isn't shown yet, where log-probabilities are wanted. */
     struct nx_seq_step *steps; /* [n_steps] */
     nx_logprob         *top;   /* [n_steps, n_top] */
