@@ -47,6 +47,7 @@ tsan: ## Unit tests and the whole server under the thread sanitizer
 	@$(CTEST) --test-dir $(BUILD)/tsan --output-junit junit.xml -L unit
 
 bench: build ## Speed on this machine, into bench/results (minutes)
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load
 	@bench/run.sh $(RELEASE)/nexus
 
 torture: ## Long mutation runs under sanitizers; COUNT=20000 cases; CASES=5000 requests of the API

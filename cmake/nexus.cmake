@@ -76,6 +76,11 @@ function(nx_program name)
   target_link_libraries(${name} PRIVATE nx_cli)
 endfunction()
 
+# bench/<name>.c: a program that measures from outside; it links nothing of ours and isn't installed.
+function(nx_bench name)
+  add_executable(bench_${name} ${CMAKE_SOURCE_DIR}/bench/${name}.c)
+endfunction()
+
 # libnexus.so: the same objects, only what nexus.h marks NX_API visible.
 function(nx_shared_library name)
   add_library(lib${name} SHARED $<TARGET_PROPERTY:nx_lib,SOURCES>)

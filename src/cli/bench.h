@@ -37,4 +37,7 @@ void nx_bench_print(const nx_bench *b);
 void nx_bench_print_csv(const nx_bench *b);
 int  nx_bench_print_json(const nx_bench *b); /* returns the exit code */
 
+/* In quotes: a path may hold a comma or a quote. */
+void nx_bench_print_csv_text(const char *s);
+
 #endif

@@ -31,8 +31,7 @@ void nx_bench_print(const nx_bench *b)
                           b->tests[i].weights_bytes, b->tests[i].kv_bytes);
 }
 
-/* A path may hold a comma or a quote. */
-static void csv_text(const char *s)
+void nx_bench_print_csv_text(const char *s)
 {
     nx_out_printf("\"");
     for (; *s; s++) nx_out_printf(*s == '"' ? "\"\"" : "%c", *s);
@@ -46,9 +45,9 @@ void nx_bench_print_csv(const nx_bench *b)
         "tok_s_max,weights_bytes,kv_bytes,gb_s,ceiling_gb_s,fraction\n");
     for (int i = 0; i < b->n_tests; i++) {
         const nx_bench_test *t = &b->tests[i];
-        csv_text(b->model);
+        nx_bench_print_csv_text(b->model);
         nx_out_printf(",%s,", b->type);
-        csv_text(b->cpu);
+        nx_bench_print_csv_text(b->cpu);
         nx_out_printf(",%s,%d,%d,%s,%s,%d,%d,%d,%.3f,%.3f,%.3f,", b->backend, b->n_threads,
                       b->n_batch, b->kv_type, t->name, t->n, t->depth, b->n_runs, t->median, t->min,
                       t->max);

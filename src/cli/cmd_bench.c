@@ -1,5 +1,5 @@
 /* cmd_bench.c - `nexus bench`: how fast this machine runs a model, and how near that is to what
- * its memory allows.
+ * its memory allows. Many answers at once are timed by bench_batch.c.
  *
  * Idea: decoding one token reads every weight once, so tokens per second times the bytes of a
  *       token is a bandwidth, and its fraction of a plain read sweep in the same run says how much
@@ -10,7 +10,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "cli/bench.h"
+#include "cli/bench_batch.h"
+#include "engine/batch.h"
 #include "engine/synthetic.h"
 #include "lib/backends.h"
 #include "num/rng.h"
@@ -23,6 +24,9 @@ typedef struct job {
     int32_t       n_prefill, n_decode, depth, n_runs;
     uint64_t      seed;
     bool          json, csv;
+
+    nx_bench_batch_opts batch; /* n_parallel 0: no batch engine */
+    nx_bench_batch_run  batch_runs[NX_BENCH_RUNS_MAX];
 
     nx_synthetic image; /* what llm views, when --synthetic is given */
     nx_llm      *llm;
@@ -233,6 +237,15 @@ static nx_status run_all(job *j, nx_error *err)
     return st;
 }
 
+static nx_status run_batch(job *j, nx_error *err)
+{
+    j->batch.n_prompt = j->n_prefill;
+    j->batch.n_new = j->n_decode;
+    j->batch.n_runs = j->n_runs;
+    j->batch.seed = j->seed;
+    return nx_bench_batch_time(j->batch_runs, j->llm, &j->m, &j->batch, err);
+}
+
 /* ---- The command ---- */
 
 static const char *main_type(const nx_checkpoint *cp)
@@ -249,7 +262,7 @@ static const char *main_type(const nx_checkpoint *cp)
     return nx_dtype_get((nx_dtype)best)->name;
 }
 
-static int print(job *j)
+static void describe(job *j)
 {
     nx_bench *b = &j->result;
 
@@ -262,6 +275,18 @@ static int print(job *j)
     b->kv_type = nx_dtype_get(nx_kv_choice(&j->m, j->llm->cp))->name;
     b->n_runs = j->n_runs;
     nx_cpu_name(b->cpu, sizeof b->cpu);
+}
+
+static int print(job *j)
+{
+    nx_bench *b = &j->result;
+
+    describe(j);
+    if (j->batch.n_parallel)
+        return nx_bench_batch_print(b, &j->batch, j->batch_runs,
+                                    j->json  ? NX_BENCH_JSON
+                                    : j->csv ? NX_BENCH_CSV
+                                             : NX_BENCH_TEXT);
     if (j->json) return nx_bench_print_json(b);
     if (j->csv)
         nx_bench_print_csv(b);
@@ -285,7 +310,7 @@ static int run(job *j)
     }
     if (!st) st = j->synthetic ? open_synthetic(j, &err) : nx_open_llm(&j->llm, &j->m, &err);
     nx_cli_catch_interrupt();
-    if (!st) st = run_all(j, &err);
+    if (!st) st = j->batch.n_parallel ? run_batch(j, &err) : run_all(j, &err);
     nx_cli_release_interrupt();
     if (st == NX_ECANCELLED)
         code = NX_CLI_INTERRUPTED;
@@ -308,6 +333,10 @@ static int check(const job *j)
     if (j->json && j->csv) return nx_cli_misuse("bench", "--json and --csv exclude each other");
     if (!j->save && j->n_prefill == 0 && j->n_decode == 0)
         return nx_cli_misuse("bench", "nothing to time: -p 0 and -n 0");
+    if (j->batch.n_parallel && (j->n_prefill == 0 || j->n_decode == 0 || j->depth))
+        return nx_cli_misuse("bench", "--parallel wants -p and -n of 1 or more, and no --depth");
+    if (j->batch.prompts && !j->batch.n_parallel)
+        return nx_cli_misuse("bench", "--prompts is for --parallel");
     return NX_CLI_GO;
 }
 
@@ -316,8 +345,12 @@ int nx_cmd_bench(int argc, char **argv)
     static job j; /* its runs are too large for a stack */
     nx_args    args;
 
-    j = (job){
-        .m = NX_MODEL_OPTS_DEFAULT, .n_prefill = 512, .n_decode = 128, .n_runs = 5, .seed = 1};
+    j = (job){.m = NX_MODEL_OPTS_DEFAULT,
+              .n_prefill = 512,
+              .n_decode = 128,
+              .n_runs = 5,
+              .seed = 1,
+              .batch.n_draft = NX_DRAFT_DEFAULT};
     const nx_opt opts[] = {
         NX_OPT("prefill", 'p', NX_OPT_INT, &j.n_prefill, "N", "prompt tokens; 0: don't time them",
                .max = 1 << 24),
@@ -330,6 +363,18 @@ int nx_cmd_bench(int argc, char **argv)
         NX_OPT("seed", 0, NX_OPT_U64, &j.seed, "N", "of the random tokens and weights"),
         NX_OPT("json", 0, NX_OPT_FLAG, &j.json, NULL, "print one JSON object, every run in it"),
         NX_OPT("csv", 0, NX_OPT_FLAG, &j.csv, NULL, "print a line of names and one for each test"),
+        NX_OPT_GROUP("Many answers at once"),
+        NX_OPT("parallel", 0, NX_OPT_INT, &j.batch.n_parallel, "N",
+               "N answers of -p and -n tokens each by the engine that serves, from an empty cache; "
+               "0: the two tests above",
+               .max = NX_PARALLEL_MAX),
+        NX_OPT("prompts", 0, NX_OPT_TEXT, &j.batch.prompts, "FILE",
+               "their prompts, one a line, instead of -p random tokens"),
+        NX_OPT("slice", 0, NX_OPT_INT, &j.batch.n_slice, "N",
+               "prompt tokens read in one step beside answers; 0: as many as keep the step short",
+               .max = 65536),
+        NX_OPT("draft", 0, NX_OPT_INT, &j.batch.n_draft, "N",
+               "tokens guessed from the text itself in one step; 0 is none", .max = 15),
         NX_OPT_GROUP("Model"),
         NX_OPT_MODEL(j.m),
         NX_OPT("synthetic", 0, NX_OPT_TEXT, &j.synthetic, "SHAPE:TYPE",
@@ -349,6 +394,7 @@ int nx_cmd_bench(int argc, char **argv)
                  "reads with the speed of a plain read sweep over memory in the same run.",
         .examples = "  nexus bench -m model.gguf\n"
                     "  nexus bench --synthetic 1b:q4_0 -t 2 --json\n"
+                    "  nexus bench --parallel 64 -p 32\n"
                     "  nexus bench --synthetic 8b:q4_k --save random-8b.gguf",
         .options = opts,
     };
