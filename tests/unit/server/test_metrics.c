@@ -329,8 +329,23 @@ static nx_metrics *populate(stand_in *s, int n)
                                .done_ns = 9876543211};
     char                  name[64];
 
-    s->stats = (nx_service_stats){1,    2,   0,        8,        4096, 16, 512, 200, 100,
-                                  1000, 900, 12345678, 23456789, 1,    5,  6,   7,   nx_clock_ns()};
+    s->stats = (nx_service_stats){.n_running = 1,
+                                  .n_waiting = 2,
+                                  .n_slots = 8,
+                                  .n_ctx = 4096,
+                                  .page_len = 16,
+                                  .n_pages = 512,
+                                  .n_pages_running = 200,
+                                  .n_pages_cached = 100,
+                                  .n_prefix_queried = 1000,
+                                  .n_prefix_hit = 900,
+                                  .n_prompt = 12345678,
+                                  .n_new = 23456789,
+                                  .n_steps = 1,
+                                  .n_preempted = 5,
+                                  .n_drafted = 6,
+                                  .n_accepted = 7,
+                                  .last_step_ns = nx_clock_ns()};
     s->n = n;
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "organisation/some-model-%d-instruct-q4_k_m", i);
