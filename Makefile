@@ -59,7 +59,7 @@ torture: ## Long mutation runs under sanitizers; COUNT=20000 cases; CASES=5000 r
 	@NX_SCHEMATHESIS_CASES=$(CASES) NEXUS_BIN=$(BUILD)/asan/nexus \
 	    tests/with-venv tests/parity/test_schemathesis.py || [ $$? = 77 ]
 
-soak: 
+soak: build ## Connections by the thousand, slow readers, stops; an 8-billion-parameter model quantised (20 GB of disk)
 	@./setup test
 	@cmake --preset release -DBUILD_TESTING=ON
 	@cmake --build $(RELEASE) --parallel $(JOBS) --target nexus paced_server
