@@ -269,6 +269,20 @@ static bool says_more(const nx_finding *a, const nx_finding *b)
     return a->n_steps > 0 && a->steps[a->n_steps - 1].idx > b->steps[b->n_steps - 1].idx;
 }
 
+/* Its first element is of another type already: a list of texts isn't meant as one of numbers. */
+static bool was_meant(const nx_finding *a, int depth)
+{
+    return !(a->kind == NX_FAULT_TYPE && a->n_steps == depth + 1 && !a->steps[depth].key.p &&
+             a->steps[depth].idx == 0);
+}
+
+static bool is_better(const nx_finding *a, const nx_finding *best, int depth)
+{
+    if (best->n_steps < 0) return true;
+    if (was_meant(a, depth) != was_meant(best, depth)) return was_meant(a, depth);
+    return says_more(a, best);
+}
+
 static bool check_one_of(const nx_finder *w, nx_finding *at, const nx_field *f, const nx_json *v)
 {
     nx_finding best = {.n_steps = -1};
@@ -278,7 +292,7 @@ static bool check_one_of(const nx_finder *w, nx_finding *at, const nx_field *f, 
         if (check_value(w, &here, one, v)) return true;
         /* The wrong type from the outset: this one wasn't meant. */
         if (here.n_steps == at->n_steps && here.kind == NX_FAULT_TYPE) continue;
-        if (says_more(&here, &best)) best = here;
+        if (is_better(&here, &best, at->n_steps)) best = here;
     }
     if (best.n_steps < 0) return fail(at, NX_FAULT_TYPE, f, v);
     *at = best;

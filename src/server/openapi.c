@@ -347,16 +347,18 @@ static void shared_reply(writer *o, nx_dialect dialect, const nx_shared_reply *s
     char             key[32];
 
     snprintf(key, sizeof key, "%s%d", nx_dialect_name(dialect), s->status);
-    nx_schemas_add(&o->schemas, body);
     nx_jw_open(w, key, '{');
     nx_jw_text(w, "description", s->about);
     if (s->retry_after) header(w, "Retry-After", "Seconds to wait.", "integer");
-    nx_jw_open(w, "content", '{');
-    nx_jw_open(w, "application/json", '{');
-    nx_schema_write_ref(w, "schema", body);
-    error_example(w, dialect, s);
-    nx_jw_close(w, '}');
-    nx_jw_close(w, '}');
+    if (s->type) {
+        nx_schemas_add(&o->schemas, body);
+        nx_jw_open(w, "content", '{');
+        nx_jw_open(w, "application/json", '{');
+        nx_schema_write_ref(w, "schema", body);
+        error_example(w, dialect, s);
+        nx_jw_close(w, '}');
+        nx_jw_close(w, '}');
+    }
     nx_jw_close(w, '}');
 }
 

@@ -41,8 +41,9 @@ void nx_schema_write_object(nx_jw *w, const char *key, const nx_fields *fields,
 typedef struct nx_shared_reply {
     int         status;
     const char *about;
-    const char *type, *code; /* of OpenAI's error object; code may be NULL */
-    bool        retry_after; /* has that header */
+    const char *type,
+        *code;        /* of OpenAI's error object; code may be NULL. No type: it isn't JSON */
+    bool retry_after; /* has that header */
     bool (*when)(const nx_route *r);
 } nx_shared_reply;
 

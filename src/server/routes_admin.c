@@ -49,6 +49,9 @@ static const nx_fields models =
 static const nx_fields model_name = NX_FIELDS(
     "AdminModelName", NX_F_STRING("model", "By its name.", .required = true, .range = NX_FROM(1)));
 
+static const nx_fields conflict =
+    NX_FIELDS("Conflict", NX_F_STRING("error", "What is in the way.", .required = true));
+
 /* ---- Usage ---- */
 
 static const nx_fields usage_query = NX_FIELDS(
@@ -190,13 +193,17 @@ static const nx_route routes[] = {
         .scope = NX_SCOPE_ADMIN,
         .dialect = NX_DIALECT_PLAIN,
         .summary = "Unload a model",
-        .about = "What it answers now is finished first.",
+        .about = "Not while it answers: then it is refused with 409.",
         .request = &model_name,
         .example = "{\"model\": \"mini\"}",
         .replies = NX_REPLIES({.status = 200,
-                               .about = "It is unloaded, or will be when it is done.",
+                               .about = "It is unloaded.",
                                .body = &model,
-                               .example = MODEL_EXAMPLE("unloaded", "0")}),
+                               .example = MODEL_EXAMPLE("unloaded", "0")},
+                              {.status = 409,
+                               .about = "It answers something, or is being loaded.",
+                               .body = &conflict,
+                               .example = "{\"error\": \"model mini is in use\"}"}),
         .handle = nx_handle_admin_models_unload,
     },
     {

@@ -141,6 +141,8 @@ class BadInput(harness.Case):
         self.refused("/v1/completions", {**QUESTION, "prompt": [[1], "a"]}, "prompt")
         self.refused("/v1/completions", {**QUESTION, "prompt": ""}, "prompt")
         self.refused("/v1/completions", {**QUESTION, "prompt": [1] * 100000})
+        for many in (["a"] * 257, [[1]] * 257):
+            self.refused("/v1/completions", {**QUESTION, "prompt": many}, "256", "257")
         self.refused("/llm/batch/generate", {"prompts": []}, "prompts")
         self.refused("/llm/batch/generate", {"prompts": ["a"] * 5000}, "prompts")
         self.refused("/v1/detokenize", {"tokens": [2**31 - 1]}, "tokens")
@@ -359,6 +361,31 @@ class BadInput(harness.Case):
             got = self.server.post("/v1/completions", {**QUESTION, "model": name or "x"})
             self.assertEqual(got.status, 404, f"{name[:50]!r}: {got}")
         self.assertEqual(len(self.server.get("/admin/models").json["models"]), 1)
+
+    def test_unloading_and_loading(self):
+        def put(how):
+            return self.server.post(f"/admin/models/{how}", {"model": "nexus-mini"})
+
+        body = json.dumps({**QUESTION, "max_tokens": 400, "stream": True, "ignore_eos": True}).encode()
+        with self.server.connect() as s:
+            s.sendall(head("POST", "/v1/completions", f"Content-Length: {len(body)}") + body)
+            s.recv(1000)
+            self.assertEqual(put("unload").status, 409)
+        self.assertTrue(self.server.until_idle())
+        end = time.monotonic() + 5
+        while put("unload").status == 409 and time.monotonic() < end:    # its usage is being written
+            time.sleep(0.01)
+        for _ in range(2):
+            got = put("unload")
+            self.assertEqual((got.status, got.json["state"]), (200, "unloaded"), str(got))
+        for _ in range(2):
+            got = put("load")
+            self.assertEqual(got.status, 200, str(got))
+            self.assertIn(got.json["state"], ("loading", "ready"))
+        end = time.monotonic() + 20
+        while self.server.get("/readyz").status != 200 and time.monotonic() < end:
+            time.sleep(0.02)
+        self.assertEqual(put("unload").status, 200)    # and the next question loads it
 
     def test_leaving_early(self):
         """Half a request, or a whole one whose answer nobody waits for."""
