@@ -5,11 +5,9 @@ The routes are read from /openapi.json, which is written from the table itself (
 it leaves none out), so a new route is tested without a word here.
 """
 import itertools
-import json
 import os
 import re
 import time
-import unittest
 
 import harness
 from server import Server

@@ -1,8 +1,7 @@
-"""Protects the server from what comes in: slow, huge, deep, broken, contradictory. Each is answered with a
-4xx that names the field where there is one, and the server is as before: the same process answers the
-same question with the same text, and nothing is left under way."""
+"""Protects the server from what comes in: slow, huge, deep, broken, contradictory. Each is answered
+with a 4xx that names the field where there is one, and the server is as before: the same process
+answers the same question with the same text, and nothing is left under way."""
 import json
-import socket
 import threading
 import time
 
@@ -115,7 +114,8 @@ class BadInput(harness.Case):
                                   ("/llm/chat", "content", messages)):
             for bad in (b"\\ud800", b"\\udc00", b"\\udc00\\ud800", b"\\ud800\\u0041", b"\\ud83d\\ud83d"):
                 self.refused(path, lone.replace(b"\\ud800", bad), where)
-            for bad in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\x80"):
+            for bad in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82",
+                        b"\x80"):
                 self.refused(path, lone.replace(b"\\ud800", bad), where)
             for bad in (b"\x00", b"\n", b"\x1f", b"\\x41", b"\\u12", b"\\u12g4"):
                 self.refused(path, lone.replace(b"\\ud800", bad))
@@ -227,7 +227,7 @@ class BadInput(harness.Case):
                     got = b""
             took = time.monotonic() - began
         self.assertIn(status_of(got) if got else 0, (0, 408), got)
-        self.assertTrue(9 <= took <= 13, took)
+        self.assertTrue(9 <= took <= 14, took)
 
     def test_bodies_above_the_limit(self):
         size = (LIMIT_MB << 20) + 1
@@ -245,7 +245,8 @@ class BadInput(harness.Case):
             self.assertIn(status_of(got), (400, 413), got[:300])
 
     def test_lengths(self):
-        for lines in (("Content-Length: 99999999999999999999999",), ("Content-Length: 18446744073709551616",),
+        for lines in (("Content-Length: 99999999999999999999999",),
+                      ("Content-Length: 18446744073709551616",),
                       ("Content-Length: -1",), ("Content-Length: +5",), ("Content-Length: 0x5",),
                       ("Content-Length: 5 5",), ("Content-Length: 5,5",), ("Content-Length: ",),
                       ("Content-Length: five",), ("Content-Length: 5", "Content-Length: 6"),
@@ -272,9 +273,11 @@ class BadInput(harness.Case):
             self.assertIn(status_of(got), (0, 400, 413), (bad, got[:200]))
 
     def test_heads(self):
+        paths = [head("GET", path) for path in ("/%zz", "/%0", "/%00", "/%ff", "/ /x", "\xff")]
         for text in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"GET /\r\n\r\n",
                      b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-                     b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n",
+                     b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+                     b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n",
                      b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
                      b"GET / HTTP/1.1\nHost: localhost\n\n",
                      b"GET / HTTP/1.1\r\nHost: localhost\r\n folded: x\r\n\r\n",
@@ -283,10 +286,7 @@ class BadInput(harness.Case):
                      b"GET / HTTP/1.1\r\nHost: localhost\r\n: x\r\n\r\n",
                      b"GET / HTTP/1.1\r\nHost: localhost\r\nx: a\0b\r\n\r\n",
                      b"GET / HTTP/1.1\r\nHost: localhost\r\nx: a\rb\r\n\r\n",
-                     b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
-                     b"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /%0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-                     b"GET /%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
-                     b"GET / /x HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET \xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                     b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", *paths,
                      b"G\xc3\x89T / HTTP/1.1\r\nHost: localhost\r\n\r\n",
                      b"CONNECT evil.com:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"):
             got = self.server.raw(text, timeout=1)
