@@ -434,6 +434,19 @@ class Calls(harness.Case):
             t.join()
         self.assertEqual(got, [expected] * 8)
 
+    def test_41_server_stops_in_mid_stream(self):
+        """A stream that is cut says so: the client must not take it for a whole answer."""
+        with Server("--ctx", "4096", "--drain", "0") as s, \
+                openai.OpenAI(base_url=s.url + "/v1", api_key="none", max_retries=0) as client:
+            stream = self.chat(client, stream=True, max_completion_tokens=4000,
+                               extra_body={"ignore_eos": True})
+            with self.assertRaises(openai.APIError) as caught:
+                for i, _ in enumerate(stream):
+                    if i == 3:
+                        s.process.terminate()
+            self.assertEqual(caught.exception.code, "server_stopping")
+            self.assertEqual(s.process.wait(timeout=20), 0)
+
 
 if __name__ == "__main__":
     print(f"openai {openai.__version__}, Python {sys.version.split()[0]}")
