@@ -50,13 +50,13 @@ bench: build ## Speed on this machine, into bench/results (minutes)
 	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load
 	@bench/run.sh $(RELEASE)/nexus
 
-torture: ## Long mutation runs under sanitizers; COUNT=20000 cases; CASES=5000 requests of the API
+torture: build ## Long mutation runs under sanitizers, COUNT=20000; CASES=5000 requests of the API
 	@./setup asan
 	@cmake --preset asan
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
 	@NX_TORTURE_COUNT=$(COUNT) $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
 	@tools/venv.sh
-	@NX_SCHEMATHESIS_CASES=$(CASES) NEXUS_BIN=$(BUILD)/asan/nexus \
+	@NX_SCHEMATHESIS_CASES=$(CASES) NEXUS_BIN=$(RELEASE)/nexus \
 	    tests/with-venv tests/parity/test_schemathesis.py || [ $$? = 77 ]
 
 soak: build ## Connections by the thousand, slow readers, stops; an 8-billion-parameter model quantised (20 GB of disk)
