@@ -346,6 +346,7 @@ static void take_sample(nx_model_sums *s, const nx_service_stats *now)
     for (int i = 0; i < NX_N_SAMPLED; i++)
         if (counters[i] > s->counters[i]) s->counters[i] = counters[i];
     s->n_running = now->n_running;
+    s->n_slice = now->n_slice;
     s->n_waiting = now->n_waiting;
     s->n_pages = now->n_pages;
     s->n_pages_running = now->n_pages_running;
@@ -364,6 +365,7 @@ static void add_sums(nx_model_sums *to, const nx_model_sums *s)
 {
     for (int i = 0; i < NX_N_SAMPLED; i++) to->counters[i] += s->counters[i];
     to->n_running += s->n_running;
+    if (s->n_slice > to->n_slice) to->n_slice = s->n_slice;
     to->n_waiting += s->n_waiting;
     to->n_pages += s->n_pages;
     to->n_pages_running += s->n_pages_running;

@@ -263,6 +263,7 @@ typedef enum family_kind {
     KIND_SAMPLED, /* idx: nx_sampled */
     KIND_HIST,    /* idx: nx_model_hist */
     KIND_RUNNING,
+    KIND_SLICE,
     KIND_WAITING,
     KIND_KV_USAGE,
     KIND_FINISHED,
@@ -283,6 +284,7 @@ static const family families[] = {
     {"nexus_requests_running", "vllm:num_requests_running", KIND_RUNNING, 0, "Requests that the engine computes now."},
     {"nexus_requests_waiting", "vllm:num_requests_waiting", KIND_WAITING, 0, "Requests in the engine's queue."},
     {"nexus_kv_cache_usage_ratio", "vllm:kv_cache_usage_perc", KIND_KV_USAGE, 0, "Share of KV pages that running requests hold, 0 to 1."},
+    {"nexus_prefill_slice_tokens", NULL, KIND_SLICE, 0, "Prompt tokens that the last step beside answers had room for."},
     {"nexus_prefix_cache_queried_tokens_total", "vllm:prefix_cache_queries_total", KIND_SAMPLED, NX_SAMPLED_PREFIX_QUERIED, "Prompt tokens looked up in the prefix cache."},
     {"nexus_prefix_cache_hit_tokens_total", "vllm:prefix_cache_hits_total", KIND_SAMPLED, NX_SAMPLED_PREFIX_HIT, "Prompt tokens found in the prefix cache."},
     {"nexus_preemptions_total", "vllm:num_preemptions_total", KIND_SAMPLED, NX_SAMPLED_PREEMPTED, "Requests put back into the queue for want of pages."},
@@ -357,6 +359,7 @@ static void put_value(writer *w, const family *f, const seen *all, const seen_mo
 {
     switch (f->kind) {
     case KIND_SAMPLED: put_count(w, s->sums.counters[f->idx]); break;
+    case KIND_SLICE: put_gauge(w, s->sums.n_slice); break;
     case KIND_RUNNING: put_gauge(w, s->sums.n_running); break;
     case KIND_WAITING: put_gauge(w, s->sums.n_waiting); break;
     case KIND_KV_USAGE: put_real(w, kv_usage(&s->sums)); break;
