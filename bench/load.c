@@ -13,7 +13,8 @@
  *   the last run, one JSON string a line, in the order of the prompts; --expect FILE compares with such.
  *   Since an event that is lost, doubled or out of place changes the text, that is the check for it.
  * --arrive N: when every stream has had --after events (32), one more request comes with a prompt of N
- *   words. Gaps are told apart: before it came, and while its prompt was read (until its first event).
+ *   words. Gaps are told apart: from all streams' first event until it came, and while its prompt was
+ *   read (until its first event). With its end the run ends; the others are broken off.
  * Output: key=value on stdout for each run, and one line of CSV with --csv. Exit 1 when a check failed.
  */
 #include <arpa/inet.h>
@@ -64,7 +65,8 @@ typedef struct options {
 typedef struct run {
     const options *o;
     stream        *all; /* [n_streams + 1]: the last is the one that arrives */
-    int            n_left, n_events, epoll;
+    int            n_left, n_events, n_first, epoll;
+    int64_t        all_first_ns; /* when the last of the streams had its first event */
     int64_t        start_ns, end_ns, arrived_ns, read_ns; /* the guest: sent, first event */
     numbers        gaps, calm, disturbed, firsts;
 } run;
@@ -289,6 +291,12 @@ static int number_of(const char *line, const char *name)
     return at ? atoi(at + strlen(name)) : -1;
 }
 
+static void take_first(run *r, double ms, int64_t now)
+{
+    note(&r->firsts, ms);
+    if (++r->n_first == r->o->n_streams) r->all_first_ns = now;
+}
+
 static void take_time(run *r, stream *s)
 {
     int64_t now = now_ns();
@@ -299,13 +307,13 @@ static void take_time(run *r, stream *s)
         if (is_guest(r, s))
             r->read_ns = now;
         else
-            note(&r->firsts, (double)(now - s->asked_ns) * 1e-6);
+            take_first(r, (double)(now - s->asked_ns) * 1e-6, now);
     } else if (!is_guest(r, s)) {
         double gap = (double)(now - s->last_ns) * 1e-6;
         note(&r->gaps, gap);
-        if (r->arrived_ns == 0)
+        if (r->arrived_ns == 0 && r->all_first_ns > 0 && s->last_ns >= r->all_first_ns)
             note(&r->calm, gap);
-        else if (r->read_ns == 0 || s->last_ns < r->read_ns)
+        else if (r->arrived_ns > 0 && (r->read_ns == 0 || s->last_ns < r->read_ns))
             note(&r->disturbed, gap);
     }
     s->last_ns = now;
@@ -377,6 +385,14 @@ static void check_end(const run *r, const stream *s)
     if (s->n_new != wanted) die("%d tokens, expected %d", s->n_new, wanted);
 }
 
+static void close_stream(run *r, stream *s)
+{
+    if (s->fd < 0) return;
+    close(s->fd);
+    s->fd = -1;
+    r->n_left--;
+}
+
 static void take(run *r, stream *s)
 {
     static char bytes[1 << 18];
@@ -386,10 +402,10 @@ static void take(run *r, stream *s)
     if (n > 0) take_bytes(r, s, bytes, (size_t)n);
     if (n > 0 && !s->done) return;
     check_end(r, s);
-    if (!is_guest(r, s)) r->end_ns = now_ns();
-    close(s->fd);
-    s->fd = -1;
-    r->n_left--;
+    if (!is_guest(r, s) || r->end_ns == 0) r->end_ns = now_ns();
+    close_stream(r, s);
+    if (is_guest(r, s))
+        for (int i = 0; i < r->o->n_streams; i++) close_stream(r, &r->all[i]);
 }
 
 /* ---- A run ---- */
@@ -407,7 +423,8 @@ static void run_once(run *r)
     const options     *o = r->o;
     struct epoll_event events[256];
 
-    r->n_left = r->n_events = 0;
+    r->n_left = r->n_events = r->n_first = 0;
+    r->all_first_ns = 0;
     r->arrived_ns = r->read_ns = 0;
     r->gaps.n = r->calm.n = r->disturbed.n = r->firsts.n = 0;
     for (int i = 0; i < o->n_streams; i++) open_stream(r, &r->all[i]);
@@ -416,7 +433,10 @@ static void run_once(run *r)
     while (r->n_left > 0) {
         int n = epoll_wait(r->epoll, events, 256, TIMEOUT_MS);
         if (n == 0) die("nothing came for %d s", TIMEOUT_MS / 1000);
-        for (int i = 0; i < n; i++) take(r, events[i].data.ptr);
+        for (int i = 0; i < n; i++) {
+            stream *s = events[i].data.ptr;
+            if (s->fd >= 0) take(r, s); /* not broken off by an event before */
+        }
         if (o->arrive && r->arrived_ns == 0 && is_under_way(r)) {
             open_stream(r, &r->all[o->n_streams]);
             ask(r, &r->all[o->n_streams]);
@@ -429,19 +449,22 @@ static void run_once(run *r)
 static void report(run *r, int i, double cpu_s)
 {
     const options *o = r->o;
-    double         s = (double)(r->end_ns - r->start_ns) * 1e-9;
+    double         s = (double)(r->end_ns - r->start_ns) * 1e-9, token_ms = 0;
     int            n_prompt = 0, n_cached = 0;
 
     for (int k = 0; k < o->n_streams; k++) {
         n_prompt += r->all[k].n_prompt;
         n_cached += r->all[k].n_cached;
+        if (o->n_tokens > 1)
+            token_ms += (double)(r->all[k].last_ns - r->all[k].first_ns) * 1e-6 /
+                        (o->n_tokens - 1) / o->n_streams;
     }
     printf("run=%d streams=%d tokens=%d tok_s=%.3f events=%d prompt=%d cached=%d "
            "first_ms_p50=%.3f first_ms_p99=%.3f gap_ms_p50=%.3f gap_ms_p99=%.3f gap_ms_max=%.3f "
-           "client_cpu=%.3f",
+           "token_ms=%.4f client_cpu=%.3f",
            i, o->n_streams, o->n_tokens, o->n_streams * o->n_tokens / s, r->n_events, n_prompt,
            n_cached, percentile(&r->firsts, 0.5), percentile(&r->firsts, 0.99),
-           percentile(&r->gaps, 0.5), percentile(&r->gaps, 0.99), percentile(&r->gaps, 1),
+           percentile(&r->gaps, 0.5), percentile(&r->gaps, 0.99), percentile(&r->gaps, 1), token_ms,
            cpu_s / s);
     if (o->arrive)
         printf(" calm_ms_p50=%.3f calm_ms_p99=%.3f disturbed_ms_p50=%.3f disturbed_ms_p99=%.3f "
