@@ -13,7 +13,9 @@ Environment:
   b  8 streams of 1b:q4_0 against one
   c  a prompt of 2,000 tokens among 8 streams of it: p99 of the gaps against the undisturbed
   d  one stream of the shipped model over HTTP against the engine alone (without guessing, so that
-     every token is one step): time to the first token, and for each token after it
+     every token is one step): time to the first token, and for each token after it. The first is
+     told twice: against nexus bench, whose caches are warm from the moment before, and against what
+     the engine itself took for the very same request (its metrics), which is what the server adds
   e  the texts of 64 streams at once against each alone
 
 Prints rows of Markdown. Exit 1 when a line doesn't hold. Machines that do other work at the same time
@@ -38,6 +40,9 @@ WRAP = shlex.split(os.environ.get("BENCH_WRAP", ""))
 ONLY = os.environ.get("BENCH_ONLY", "abcde")
 SHIPPED = os.path.join(ROOT, "models", "nexus-mini.gguf")
 WORDS = "network package kernel library window server image format driver editor".split()
+
+# Metrics of the engine's own time: to the first token, from the first to the last.
+OF_ENGINE = ("time_to_first_token", "request_decode")
 
 ROWS, SINGLE, BROKEN = [], [], []
 
@@ -190,18 +195,26 @@ def line_d(nexus, program, home):
     def one(run):
         return prompts(os.path.join(home, "d"), 1, 200 + run)
 
+    def over_http(s, run):
+        before = [s.metric(f"nexus_{name}_seconds_sum") for name in OF_ENGINE]
+        found = load(program, s, streams=1, tokens=256, prompts=one(run))
+        after = [s.metric(f"nexus_{name}_seconds_sum") for name in OF_ENGINE]
+        first, decode = [1e3 * (b - a) for a, b in zip(before, after)]
+        return {**found, "added_first_ms": found["first_ms_p50"] - first,
+                "added_token_ms": found["token_ms"] - decode / 255}
+
     with Server(nexus, home, "--model", SHIPPED, "--draft", "0") as s:
         load(program, s, streams=1, tokens=64, prompts=one(-1))
         found = both("d", {
-            "http": lambda r: load(program, s, streams=1, tokens=256, prompts=one(r)),
+            "http": lambda r: over_http(s, r),
             "engine": lambda r: engine(nexus, "--model", SHIPPED, "--parallel", "1", "-n", "256",
                                        "--draft", "0", "--prompts", one(r)),
-        }, ["first_ms_p50", "token_ms", "decode_tok_s"])
+        }, ["first_ms_p50", "token_ms", "decode_tok_s", "added_first_ms", "added_token_ms"])
     first = median(found["http"], "first_ms_p50"), median(found["engine"], "first_ms_p50")
     token = median(found["http"], "token_ms"), 1e3 / median(found["engine"], "decode_tok_s")
-    row("d", "first token, one stream: HTTP - engine",
-        f"{first[0]:.2f} - {first[1]:.2f} = {first[0] - first[1]:.2f} ms", "<= 1 ms",
-        first[0] - first[1] <= 1)
+    added = median(found["http"], "added_first_ms")
+    row("d", "first token, one stream: HTTP - the same request's time in the engine (HTTP, nexus bench)",
+        f"{added:.2f} ms ({first[0]:.2f}, {first[1]:.2f})", "<= 1 ms", added <= 1)
     row("d", "each token, one stream: HTTP - engine",
         f"{token[0]:.3f} - {token[1]:.3f} = {token[0] - token[1]:.3f} ms", "<= 0.2 ms",
         token[0] - token[1] <= 0.2)

@@ -37,7 +37,7 @@ typedef struct run {
     pthread_mutex_t            lock; /* guards what follows */
     pthread_cond_t             changed;
     int32_t                    n_left;
-    bool                       counts; /* the warm-up is over */
+    bool                       counts; /* the warm-up, of random tokens, is over */
 } run;
 
 /* ---- Series ---- */
@@ -96,7 +96,7 @@ static nx_status read_lines(run *r, nx_error *err)
 static nx_status make_prompt(nx_ids *out, const run *r, int32_t i, int32_t n, nx_rng *rng,
                              nx_error *err)
 {
-    if (r->n_lines) {
+    if (r->n_lines && r->counts) {
         nx_str line = r->lines[(size_t)i % r->n_lines];
         return nx_vocab_encode(r->llm->vocab, out, line.p, line.len, NX_ENCODE_ADD_SPECIAL, err);
     }
@@ -224,13 +224,13 @@ static nx_status one_run(run *r, nx_bench_batch_run *out, uint64_t seed, nx_erro
 
     if (st) return st;
     r->steps.n = r->gaps.n = r->firsts.n = 0;
-    r->counts = false;
+    r->counts = false; /* and what it leaves in the cache is nothing that a prompt begins with */
     st = make_jobs(r, 1, 8, 4, seed ^ 0x9e3779b9, err);
     if (!st) st = answer(r, s, 1, err);
     drop_jobs(r);
+    r->counts = true;
     if (!st) st = make_jobs(r, r->o->n_parallel, r->o->n_prompt, r->o->n_new, seed, err);
     s->ops->stats(s, &before);
-    r->counts = true;
     int64_t start = nx_clock_ns();
     if (!st) st = answer(r, s, r->o->n_parallel, err);
     s->ops->stats(s, &after);
@@ -274,6 +274,7 @@ static nx_status prepare(run *r, const nx_model_opts *m, nx_error *err)
     r->jobs = nx_calloc(n, sizeof *r->jobs);
     nx_status st = r->jobs ? NX_OK : nx_fail(err, NX_ENOMEM, "%zu jobs", n);
     if (!st && o->prompts) st = read_lines(r, err);
+    r->counts = true;
     if (!st) st = longest_prompt(&n_prompt, r, err);
     if (!st) st = series_open(&r->gaps, n * n_new, err);
     if (!st) st = series_open(&r->firsts, n, err);
