@@ -31,6 +31,13 @@ def paced_server():
     sys.exit(77)
 
 
+def is_sanitized():
+    """Is the program built with a sanitizer? Its memory and its pace are others then."""
+    with open(NEXUS, "rb") as f:
+        program = f.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 def allow_descriptors(n):
     """Let us have n; a machine that doesn't skips by name."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

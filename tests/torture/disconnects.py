@@ -241,7 +241,7 @@ def main():
         check(status == 200 and json.loads(body) == {"running": [], "waiting": []}, "/admin/requests is empty")
         check(answer(server) == before_text, "a question is answered as at the start, to the bit")
         grown = server.resident_kib() - half_kib
-        check(grown < 16384, f"resident memory grew by {grown} KiB in the second half")
+        check(grown < 16384 or rig.is_sanitized(), f"resident memory grew by {grown} KiB in the second half")
         m = server.metrics()
         cancel, n_cancel = highest(m, "nexus_cancel_latency_seconds")
         step, n_step = highest(m, "nexus_engine_step_seconds")
