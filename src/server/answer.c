@@ -1,7 +1,7 @@
 /* answer.c - from jobs to bytes: a stream that is pulled, or one body at the end.
  *
  * The end, step by step: the last job ends (ended, on the service's thread) -> whoever comes first of
- * fill (a stream whose client is there) and the desk (a whole body, or a client that left) takes
+ * fill (a stream whose client is there) and the desk of ends (a whole body, or a client that left) takes
  * `finishing` -> usage goes to the ledger -> written, on its thread: the body is sent, or fill is woken
  * for the last events -> the answer lets go of its call.
  */
@@ -130,7 +130,7 @@ static void error_body(nx_answer *a, nx_dialect dialect, nx_jw *w, int *status)
                               : "this answer was cut off");
 }
 
-/* On the desk. */
+/* On the desk of ends. */
 static void finish_whole(void *ctx)
 {
     nx_answer *a = ctx;
@@ -164,7 +164,7 @@ static void finish_gone(void *ctx)
 static void finish_on_desk(nx_answer *a)
 {
     if (atomic_flag_test_and_set(&a->finishing)) return;
-    nx_desk_post(a->call->server->desk, &a->call->task, a->stream ? finish_gone : finish_whole, a);
+    nx_desk_post(a->call->server->ends, &a->call->task, a->stream ? finish_gone : finish_whole, a);
 }
 
 /* ---- Called by the service ---- */

@@ -342,8 +342,10 @@ nx_use nx_models_use(nx_models *m, nx_loaded **out, nx_str name, nx_model_waiter
     } else if (e->loading && e->eager) {
         nx_fail(err, NX_EBUSY, "model %s is being loaded. Try again soon", e->name);
     } else if (begin_load(m, e, false, err) == NX_OK) {
-        w->next = e->waiters;
-        e->waiters = w;
+        nx_model_waiter **at = &e->waiters; /* first come, first served */
+        while (*at) at = &(*at)->next;
+        w->next = NULL;
+        *at = w;
         use = NX_USE_LATER;
     }
     pthread_mutex_unlock(&m->lock);

@@ -158,6 +158,7 @@ static nx_status create_parts(nx_server *s, nx_error *err)
     if (!st) st = open_models(s, err);
     if (!st) st = write_openapi(s, err);
     if (!st) st = nx_desk_create(&s->desk, DESK_SEATS, err);
+    if (!st) st = nx_desk_create(&s->ends, 1, err);
     nx_dispatch_hooks(&hooks, s);
     if (!st) st = nx_httpd_create(&s->httpd, &hooks, &s->opt.http, err);
     return st;
@@ -240,6 +241,7 @@ static void destroy(nx_server *s)
     while (s->n_asked) pthread_cond_wait(&s->changed, &s->lock);
     pthread_mutex_unlock(&s->lock);
     nx_desk_destroy(s->desk);
+    nx_desk_destroy(s->ends);
     nx_usage_close(s->usage);
     nx_models_destroy(s->models);
     nx_quota_destroy(s->quota);

@@ -23,7 +23,8 @@ struct nx_server {
     nx_metrics          *metrics;
     nx_access_log       *log; /* NULL: none */
     nx_models           *models;
-    nx_desk             *desk;
+    nx_desk             *desk; /* what may take long: long bodies, files, the disk */
+    nx_desk             *ends; /* the ends of answers: quick, and behind no long body */
     nx_httpd            *httpd;
     nx_field_limits      limits;
     nx_buf               openapi;

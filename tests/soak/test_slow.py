@@ -1,6 +1,7 @@
 """A client that doesn't read: its job pauses, memory stays bounded, after the limit it is cancelled; and
-nobody else notices."""
+nobody else notices. Nor does a short question notice the long ones that are being cut into tokens."""
 import os
+import threading
 import time
 
 import rig
@@ -17,8 +18,43 @@ def question(i, n):
                                         "stream": True})
 
 
+def long_questions(check):
+    """Six prompts of 7 MB, more than there are threads for them; meanwhile short questions."""
+    with rig.paced(pace=0) as server:
+        server.wait_until(lambda: server.ask("GET", "/readyz")[0] == 200, "readiness")
+        long = rig.post("/v1/completions", {"model": "m0", "max_tokens": 1,
+                                            "prompt": "many words of a long text, and so on; " * 180000})
+        sent, ends = [], []
+
+        def ask_long():
+            s = rig.Stream(server.port, long)
+            s.send()
+            sent.append(s)
+            s.sock.setblocking(True)
+            while b"\r\n\r\n" not in s.raw:
+                s.read()
+            ends.append(time.monotonic())
+            s.close()
+
+        threads = [threading.Thread(target=ask_long) for _ in range(6)]
+        for t in threads:
+            t.start()
+        server.wait_until(lambda: len(sent) == 6, "all sent")
+        time.sleep(0.3)
+        begun = time.monotonic()
+        status, body = server.ask("POST", "/v1/completions", {"model": "m0", "prompt": "x", "seed": 1,
+                                                              "max_tokens": 3})
+        took = time.monotonic() - begun
+        for t in threads:
+            t.join()
+        whole = max(ends) - begun
+        check(status == 200 and took < whole / 4, f"a short question is answered ({status}) after "
+              f"{took * 1e3:.0f} ms, long ones beside it take {whole * 1e3:.0f} ms more")
+
+
 def main():
     check = rig.Checks()
+    long_questions(check)
     rig.allow_descriptors(N_SLOW + N_GOOD + 100)
     with rig.paced(pace=PACE, token=TOKEN, stall_ms=STALL_S * 1000) as server:
         server.wait_until(lambda: server.ask("GET", "/readyz")[0] == 200, "readiness")
