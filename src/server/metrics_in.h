@@ -68,7 +68,7 @@ typedef enum nx_sampled {
 typedef struct nx_model_sums {
     uint64_t counters[NX_N_SAMPLED];
     int64_t  n_running, n_waiting, n_pages, n_pages_running;
-    int64_t  n_slice; /* prompt tokens of a step beside answers; 0: none was made */
+    int64_t  n_slice;      /* prompt tokens of a step beside answers; 0: none was made */
     int64_t  last_step_ns; /* nx_clock_ns; 0: none yet */
 } nx_model_sums;
 
