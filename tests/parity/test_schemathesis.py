@@ -5,6 +5,7 @@ undocumented status or type, no body or event that breaks its schema.
 
 NX_SCHEMATHESIS_CASES: how many requests at least (default 300; make torture: 5000).
 """
+import collections
 import os
 import re
 import subprocess
@@ -28,6 +29,7 @@ except ImportError as why:
 
 CASES = int(os.environ.get("NX_SCHEMATHESIS_CASES", "300"))
 SECONDS = 60 + CASES // 5
+HOOKS = os.path.join(ROOT, "tests", "parity", "schemathesis_hooks.py")
 
 # positive_data_acceptance isn't asked: that a token isn't in the vocabulary, that a prompt is longer
 # than the context, that an expiry has passed: no schema can know.
@@ -46,7 +48,8 @@ def run(server, key, report, *, phases, examples, seed):
                "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off",
                "--request-timeout", "120", "--no-color"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=SECONDS * 10, check=False, cwd=report)
+                          timeout=SECONDS * 10, check=False, cwd=report,
+                          env={**os.environ, "NX_KEY_ID": key[3:11], "SCHEMATHESIS_HOOKS": HOOKS})
     return done.returncode, done.stdout
 
 
@@ -86,10 +89,24 @@ class Description(harness.Case):
         print(f"schemathesis {schemathesis.__version__}: {cases} cases, "
               f"{time.monotonic() - began:.0f} s")
         self.assertIsNone(self.server.process.poll(), self.server.err)
+        self.was_let_in()
         self.assertTrue(self.server.until_idle())
         got = self.server.post("/v1/completions", {"prompt": "Hi", "max_tokens": 3},
                                headers=self.server.bearer(self.key))
         self.assertEqual(got.status, 200, str(got))
+
+    def was_let_in(self):
+        """Most requests got past the key, and every route gave what was asked for at least once."""
+        seen = collections.defaultdict(collections.Counter)
+        for line in self.server.log:
+            seen[line["method"], line.get("route")][line["status"]] += 1
+        all_of_them = sum(seen.values(), collections.Counter())
+        self.assertLess(all_of_them[401], sum(all_of_them.values()) / 2, all_of_them)
+        for path, item in self.server.get("/openapi.json").json["paths"].items():
+            for method in item:
+                statuses = seen[method.upper(), path.replace("{model}", "{model+}")]
+                if path != "/admin/stop" and "{" not in path:
+                    self.assertTrue({200, 201, 302} & set(statuses), f"{method} {path} {statuses}")
 
 
 if __name__ == "__main__":
