@@ -77,23 +77,25 @@ NX_INLINE void spread32(int16_t (*dst)[ROWS][2], nx_dtype dtype, const uint8_t *
 }
 
 NX_INLINE void unpack_q8(panel *p, nx_dtype dtype, const uint8_t *const rows[8], int half,
-                         int64_t block0, int n_blocks)
+                         int64_t block0, int n_blocks, size_t ahead)
 {
     for (int b = 0; b < n_blocks; b++) {
         size_t at = (size_t)(block0 + b) * nx_block_bytes(dtype);
 
+        nx_prefetch_block(rows, at, ahead, nx_block_bytes(dtype));
         spread32((void *)&p->w[16 * b][8 * half], dtype, rows, at, 0, NULL);
         _mm256_store_ps(p->d[b] + 8 * half, nx_load_halves(rows, at + nx_offset_d(dtype)));
     }
 }
 
 NX_INLINE void unpack_q8k(panel *p, nx_dtype dtype, const uint8_t *const rows[8], int half,
-                          int64_t block0, int n_blocks)
+                          int64_t block0, int n_blocks, size_t ahead)
 {
     for (int b = 0; b < n_blocks; b++) {
         size_t  at = (size_t)(block0 + b) * nx_block_bytes(dtype);
         __m256i scales[8], mins[8], scale[16];
 
+        nx_prefetch_block(rows, at, ahead, nx_block_bytes(dtype));
         for (int r = 0; r < 8; r++) scales[r] = nx_scales(&mins[r], rows[r] + at, dtype);
         nx_transpose8(scales);
         nx_twice_each(scale, scales);
@@ -179,16 +181,14 @@ NX_INLINE void gemm(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, s
         rows[r] = w + (size_t)(r < n_rows ? r : n_rows - 1) * row_bytes;
     memset(p->acc, 0, (size_t)tiles * TOKENS * sizeof p->acc[0]);
     for (int64_t b0 = 0; b0 < n_blocks; b0 += COLS / len) {
-        int n = (int)(n_blocks - b0 < COLS / len ? n_blocks - b0 : COLS / len);
+        int    n = (int)(n_blocks - b0 < COLS / len ? n_blocks - b0 : COLS / len);
+        size_t ahead = nx_bytes_ahead(b0, n, n_blocks, nx_block_bytes(dtype), row_bytes, tiles);
         for (int half = 0; half < 2; half++) {
             if (len == 32)
-                unpack_q8(p, dtype, rows + 8 * half, half, b0, n);
+                unpack_q8(p, dtype, rows + 8 * half, half, b0, n, ahead);
             else
-                unpack_q8k(p, dtype, rows + 8 * half, half, b0, n);
+                unpack_q8k(p, dtype, rows + 8 * half, half, b0, n, ahead);
         }
-        int64_t next = b0 + n < n_blocks ? b0 + n : 0; /* of these rows, or of the panel after */
-        nx_prefetch_rows(w + (next ? 0 : ROWS) * row_bytes + (size_t)next * nx_block_bytes(dtype),
-                         row_bytes, COLS / (size_t)len * nx_block_bytes(dtype));
         for (int32_t tile = 0; tile < tiles; tile++) {
             if (len == 32)
                 tile_q8(p, a, tile, b0, n);

@@ -48,12 +48,26 @@ NX_INLINE void nx_add_scaled(float acc[NX_PANEL_ROWS], const float w[NX_PANEL_RO
     _mm256_store_ps(acc + 8, minus ? _mm256_fnmadd_ps(w1, y1, a1) : _mm256_fmadd_ps(w1, y1, a1));
 }
 
-/* Ask for the bytes of a panel's chunk while the one before is multiplied: for few tokens that is over
- * before memory answers, and sixteen rows at once are more streams than the processor foresees. */
-NX_INLINE void nx_prefetch_rows(const uint8_t *row, size_t row_bytes, size_t n)
+/* Ask for one block of eight rows, `ahead` of the one at `at` that is unpacked now. Sixteen rows at once
+ * are more streams than the processor foresees, and for few tokens nothing else hides memory's answer.
+ * Block by block: a burst for the whole chunk waits for itself. ahead 0: nothing. */
+NX_INLINE void nx_prefetch_block(const uint8_t *const rows[8], size_t at, size_t ahead,
+                                 size_t bytes)
 {
-    for (int r = 0; r < NX_PANEL_ROWS; r++, row += row_bytes)
-        for (size_t i = 0; i < n; i += 64) _mm_prefetch((const char *)row + i, _MM_HINT_T0);
+    if (ahead == 0) return;
+    for (int r = 0; r < 8; r++)
+        for (size_t i = 0; i < bytes; i += 64)
+            _mm_prefetch((const char *)((uintptr_t)rows[r] + at + ahead + i), _MM_HINT_T1);
+}
+
+/* From block b0 to its like in the next chunk of n blocks, or, at the end of the rows, in the first chunk
+ * of the panel below (then it wraps). 0 for many tiles: their products give memory time enough. */
+NX_INLINE size_t nx_bytes_ahead(int64_t b0, int n, int64_t n_blocks, size_t block_bytes,
+                                size_t row_bytes, int32_t tiles)
+{
+    if (tiles > 8) return 0;
+    if (b0 + n < n_blocks) return (size_t)n * block_bytes;
+    return NX_PANEL_ROWS * row_bytes - (size_t)b0 * block_bytes;
 }
 
 /* Token t of a tile; past the last one, the last (its results are dropped). */
