@@ -11,7 +11,8 @@
 #   BENCH_WRAP     a command before each run, where the machine can't be quiet: "chrt -f 1"
 #
 # Writes MACHINE.csv (every column of `nexus bench --csv`, with date and commit before) and
-# MACHINE.md (the same to read), then the startup figures of startup.py where python3 is there.
+# MACHINE.md (the same to read), then the figures of startup.py and serve.py where python3 is there
+# (every run of serve.py in MACHINE-serve.csv).
 # Close what else runs: the ceiling is measured in the same run, but noise hits the two unequally.
 set -eu
 
@@ -87,9 +88,12 @@ table() {
 if command -v python3 > /dev/null; then
     echo "bench: startup" >&2
     # shellcheck disable=SC2086
-    $wrap python3 "$root/bench/startup.py" "$nexus" >> "$scratch/all.md" || startup_failed=1
+    $wrap python3 "$root/bench/startup.py" "$nexus" >> "$scratch/all.md" || failed=1
+    echo "bench: serving" >&2
+    BENCH_CSV="$out/$machine-serve.csv" python3 "$root/bench/serve.py" "$nexus" \
+        >> "$scratch/all.md" || failed=1
 fi
 mv "$scratch/all.csv" "$out/$machine.csv"
 mv "$scratch/all.md" "$out/$machine.md"
 cat "$out/$machine.md"
-exit "${startup_failed:-0}"
+exit "${failed:-0}"
