@@ -14,8 +14,8 @@
  * turns into events. When it is over, usage is written, then its last bytes are sent.
  *
  * Threads: I/O threads and a watch (net/httpd.h), one for each model's service, one for the ledger, one
- * for the access log, two at the desk for long tasks, one for the ends of answers, one that ticks. Probes and metrics need none of
- * these but an I/O thread; with ops_port, one that serves nothing else.
+ * for the access log, two at the desk for long tasks, one for the ends of answers, one that ticks. Probes
+ * and metrics need none of these but an I/O thread; with ops_port, one that serves nothing else.
  */
 #ifndef NX_SERVER_SERVER_H
 #define NX_SERVER_SERVER_H
