@@ -21,8 +21,8 @@ typedef struct nx_service_stats {
     uint64_t n_prompt, n_new;                /* tokens computed of prompts; generated */
     uint64_t n_steps, n_preempted;
     uint64_t n_drafted, n_accepted; /* tokens guessed by prompt lookup; right */
+    int64_t  last_step_ns;          /* nx_clock_ns of the last step's end; 0: none yet */
     int32_t  n_slice; /* prompt tokens that a step beside answers has room for; 0: none was made */
-    int64_t  last_step_ns; /* nx_clock_ns of the last step's end; 0: none yet */
 } nx_service_stats;
 
 typedef enum nx_observed {

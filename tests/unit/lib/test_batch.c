@@ -263,9 +263,9 @@ static void test_scarce_pages(void **state)
     nx_batch_options o = small();
     (void)state;
 
-    o.n_pos_all = 600;
-    compare_all(llm, &o, 24, 60 / SHORTER, false);
-    compare_all(llm, &o, 24, 60 / SHORTER, true);
+    o.n_pos_all = 512; /* those of one context */
+    compare_all(llm, &o, SHORTER > 1 ? 10 : 24, 60, false);
+    compare_all(llm, &o, SHORTER > 1 ? 10 : 24, 60, true);
     nx_llm_close(llm);
 }
 

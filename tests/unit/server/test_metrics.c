@@ -345,7 +345,8 @@ static nx_metrics *populate(stand_in *s, int n)
                                   .n_preempted = 5,
                                   .n_drafted = 6,
                                   .n_accepted = 7,
-                                  .last_step_ns = nx_clock_ns()};
+                                  .last_step_ns = nx_clock_ns(),
+                                  .n_slice = 16};
     s->n = n;
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "organisation/some-model-%d-instruct-q4_k_m", i);
