@@ -240,6 +240,7 @@ def line_e(nexus, program, home):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))    # servers end with us
     build = os.path.join(ROOT, "build", "release")
     nexus = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(build, "nexus")
     program = sys.argv[2] if len(sys.argv) > 2 else os.path.join(os.path.dirname(nexus),
