@@ -30,6 +30,7 @@ test: ## All tests: unit, golden, parity, torture (short), end-to-end
 	@./setup test
 	@tools/venv.sh
 	@tools/node.sh
+	@tools/prometheus.sh
 	@cmake --preset release -DBUILD_TESTING=ON
 	@cmake --build $(RELEASE) --parallel $(JOBS)
 	@$(CTEST) --test-dir $(RELEASE) --output-junit junit.xml
