@@ -19,7 +19,8 @@ def question(i, n):
 
 
 def long_questions(check):
-    """Six prompts of 7 MB, more than there are threads for them; meanwhile short questions."""
+    """Twelve prompts of 7 MB, more than there are threads for them; a short question asked behind them
+    overtakes those that still wait."""
     with rig.paced(pace=0) as server:
         server.wait_until(lambda: server.ask("GET", "/readyz")[0] == 200, "readiness")
         long = rig.post("/v1/completions", {"model": "m0", "max_tokens": 1,
@@ -36,10 +37,10 @@ def long_questions(check):
             ends.append(time.monotonic())
             s.close()
 
-        threads = [threading.Thread(target=ask_long) for _ in range(6)]
+        threads = [threading.Thread(target=ask_long) for _ in range(12)]
         for t in threads:
             t.start()
-        server.wait_until(lambda: len(sent) == 6, "all sent")
+        server.wait_until(lambda: len(sent) == 12, "all sent")
         time.sleep(0.3)
         begun = time.monotonic()
         status, body = server.ask("POST", "/v1/completions", {"model": "m0", "prompt": "x", "seed": 1,
@@ -47,9 +48,9 @@ def long_questions(check):
         took = time.monotonic() - begun
         for t in threads:
             t.join()
-        whole = max(ends) - begun
-        check(status == 200 and took < whole / 4, f"a short question is answered ({status}) after "
-              f"{took * 1e3:.0f} ms, long ones beside it take {whole * 1e3:.0f} ms more")
+        overtaken = sum(end > begun + took for end in ends)
+        check(status == 200 and overtaken >= 2, f"a short question is answered ({status}) after "
+              f"{took * 1e3:.0f} ms, before {overtaken} of 12 long ones that were there first")
 
 
 def main():
