@@ -79,7 +79,10 @@ typedef struct nx_kv_view {
  *
  * The sequences of a step follow each other without a gap: row0 of the first is 0, and of each
  * other the end of the one before; T >= 1. They and their pages are the caller's own memory,
- * borrowed for the call. */
+ * borrowed for the call.
+ *
+ * Without pages (NULL) a sequence is whole, and pos0 is 0: attention reads the step's own keys and
+ * values, [rows, n_heads, head_dim], as a view of one page that holds them all; nothing is stored. */
 typedef struct nx_seq_rows {
     const int32_t *pages;
     int32_t        row0, T, pos0;
@@ -110,9 +113,14 @@ typedef enum nx_activation {
 } nx_activation;
 
 typedef struct nx_attention_opts {
-    float   scale;   /* of q . k */
-    float   softcap; /* 0: none */
-    int32_t window;  /* a row at position P sees p with P - p < window; 0: all before it */
+    float   scale;     /* of q . k */
+    float   softcap;   /* 0: none */
+    int32_t window;    /* a row at position P sees p with |P - p| < window; 0: all that it may see */
+    bool    both_ways; /* a row sees what stands behind it in its sequence, too */
+    /* Added to the scaled score of head h: number n_bias - 1 + p - P of row h. NULL: none.
+     * [H, 2 * n_bias - 1]; no sequence has more than n_bias positions. */
+    const float *bias;
+    int32_t      n_bias;
 } nx_attention_opts;
 
 /* Which experts a token meets: the k largest of its E logits. */
@@ -167,13 +175,15 @@ typedef struct nx_backend_ops {
     void (*kv_store)(nx_backend *be, const nx_kv_view *kv, const float *src,
                      const nx_seq_rows *seqs, int32_t n_seqs);
 
-    /* Causal grouped-query attention, each row over its own sequence. q, out [rows, H, D]; row
-     * row0 + t of a sequence stands at position P = pos0 + t and sees its positions first .. P,
-     * first = 0, or max(0, P - window + 1) with a window. Query head h reads KV head
-     * h / (H / n_heads). k and v have the same pages, heads and head_dim; types may differ. Where
-     * the pages lie, and what stands beside a row in its step, changes no bit of it.
-     *   score_p = lanes16(D, c(q_i) * k_i) * scale ; with a softcap, score_p = softcap *
-     *   nx_tanhf(score_p / softcap) ; m = max ; e_p = nx_expf(score_p - m) ;
+    /* Grouped-query attention, each row over its own sequence. q, out [rows, H, D]; row row0 + t of
+     * a sequence stands at position P = pos0 + t and sees its positions first .. last: 0 to P
+     * (both_ways: to the end of its sequence, pos0 + T - 1), of which a window leaves those nearer
+     * than itself. Query head h reads KV head h / (H / n_heads). k and v have the same pages, heads
+     * and head_dim; types may differ. Where the pages lie, and what stands beside a row in its step,
+     * changes no bit of it.
+     *   score_p = lanes16(D, c(q_i) * k_i) * scale ; with a bias, score_p += bias_p ; with a
+     *   softcap, score_p = softcap * nx_tanhf(score_p / softcap) ; m = max ;
+     *   e_p = nx_expf(score_p - m) ;
      *   sum = lanes16-order sum of e_p over p - first (each step acc[l] += e_p) ; r = 1 / sum ;
      *   w_p = e_p * r ; out_i = running fmaf(w_p, v_i, out_i) over p ascending, from +0.
      * k_i and v_i are decoded exactly to f32. c rounds to f16 when k's cache is f16, and changes

@@ -1,6 +1,6 @@
-/* attend_avx2.c - attention of up to four query heads over one KV head, with AVX2.
+/* attend_avx2.c - attention of up to four queries over one KV head, with AVX2.
  *
- * Idea:   the query heads that share a KV head go together, so that a cached row is read and
+ * Idea:   the queries that see the same of a KV head go together, so that a cached row is read and
  *         converted once for all of them. Scores first (lanes16 along the head), then their
  *         softmax, then the values: each output number is one running sum over positions, so lanes
  *         lie along the head there too, sixteen numbers of all heads at a time.
@@ -65,8 +65,9 @@ NX_INLINE __m128 fold_heads(const __m256 lo[HEADS], const __m256 hi[HEADS])
     return _mm_shuffle_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1), 0x88);
 }
 
-/* lanes16 of n_q queries with one cached row: number h of the result is head h. */
-NX_INLINE __m128 dot_row(const float *q, int n_q, int32_t D, const uint8_t *row, nx_dtype dtype)
+/* lanes16 of n_q queries with one cached row: number h of the result is query h. */
+NX_INLINE __m128 dot_row(const float *q, int64_t ld, int n_q, int32_t D, const uint8_t *row,
+                         nx_dtype dtype)
 {
     __m256  lo[HEADS], hi[HEADS];
     int32_t i = 0;
@@ -76,8 +77,8 @@ NX_INLINE __m128 dot_row(const float *q, int n_q, int32_t D, const uint8_t *row,
         __m256 a, b;
         load_cached(&a, &b, row, dtype, i);
         for (int h = 0; h < n_q; h++) {
-            lo[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * D + i), a, lo[h]);
-            hi[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * D + i + 8), b, hi[h]);
+            lo[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * ld + i), a, lo[h]);
+            hi[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * ld + i + 8), b, hi[h]);
         }
     }
     for (int h = 0; h < n_q && i < D; h++) {
@@ -85,7 +86,7 @@ NX_INLINE __m128 dot_row(const float *q, int n_q, int32_t D, const uint8_t *row,
         _mm256_storeu_ps(acc, lo[h]);
         _mm256_storeu_ps(acc + 8, hi[h]);
         for (int32_t l = 0; i + l < D; l++)
-            acc[l] = fmaf(q[h * D + i + l], cached1(row, dtype, i + l), acc[l]);
+            acc[l] = fmaf(q[h * ld + i + l], cached1(row, dtype, i + l), acc[l]);
         lo[h] = _mm256_loadu_ps(acc);
         hi[h] = _mm256_loadu_ps(acc + 8);
     }
@@ -120,8 +121,8 @@ NX_INLINE bool next_stretch(stretch *t, const nx_attend_span *s, const nx_cached
 }
 
 /* scores[h][p] of all positions. */
-NX_INLINE void score(float *scores, const float *q, int n_q, int32_t D, const nx_attend_span *s,
-                     nx_dtype dtype, float scale)
+NX_INLINE void score(float *scores, const float *q, int64_t ld, int n_q, int32_t D,
+                     const nx_attend_span *s, nx_dtype dtype, float scale)
 {
     const size_t  stride = s->k.stride;
     const int64_t n_pos = s->n_pos;
@@ -129,7 +130,7 @@ NX_INLINE void score(float *scores, const float *q, int n_q, int32_t D, const nx
     for (stretch t = before_first(s); next_stretch(&t, s, &s->k);) {
         for (; t.p < t.end; t.p++, t.row += stride) {
             float y[HEADS];
-            _mm_storeu_ps(y, _mm_mul_ps(dot_row(q, n_q, D, t.row, dtype), _mm_set1_ps(scale)));
+            _mm_storeu_ps(y, _mm_mul_ps(dot_row(q, ld, n_q, D, t.row, dtype), _mm_set1_ps(scale)));
             for (int h = 0; h < n_q; h++) scores[h * n_pos + t.p] = y[h];
         }
     }
@@ -179,8 +180,8 @@ static void soften(float *x, int32_t n)
 }
 
 /* out[h] = sum over p of w[h][p] * v_p, positions ascending. n_q is constant. */
-NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const nx_attend_span *s,
-                   nx_dtype dtype)
+NX_INLINE void mix(float *out, int64_t ld, const float *w, int n_q, int32_t D,
+                   const nx_attend_span *s, nx_dtype dtype)
 {
     const size_t  stride = s->v.stride;
     const int64_t n_pos = s->n_pos;
@@ -201,8 +202,8 @@ NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const nx_atte
             }
         }
         for (int h = 0; h < n_q; h++) {
-            _mm256_storeu_ps(out + h * D + i, lo[h]);
-            _mm256_storeu_ps(out + h * D + i + 8, hi[h]);
+            _mm256_storeu_ps(out + h * ld + i, lo[h]);
+            _mm256_storeu_ps(out + h * ld + i + 8, hi[h]);
         }
     }
     for (; i < D; i++) {
@@ -211,7 +212,7 @@ NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const nx_atte
             for (stretch t = before_first(s); next_stretch(&t, s, &s->v);)
                 for (; t.p < t.end; t.p++, t.row += stride)
                     o = fmaf(w[h * n_pos + t.p], cached1(t.row, dtype, i), o);
-            out[h * D + i] = o;
+            out[h * ld + i] = o;
         }
     }
 }
@@ -226,49 +227,58 @@ NX_INLINE void mix(float *out, const float *w, int n_q, int32_t D, const nx_atte
     }
 
 #define DEFINE_FOR(NAME)                                                                           \
-    static void score_##NAME(float *x, const float *q, int n_q, int32_t D,                         \
+    static void score_##NAME(float *x, const float *q, int64_t ld, int n_q, int32_t D,             \
                              const nx_attend_span *s, float scale)                                 \
     {                                                                                              \
-        BY_HEADS(score(x, q, 1, D, s, NX_DTYPE_##NAME, scale),                                     \
-                 score(x, q, 2, D, s, NX_DTYPE_##NAME, scale),                                     \
-                 score(x, q, 3, D, s, NX_DTYPE_##NAME, scale),                                     \
-                 score(x, q, 4, D, s, NX_DTYPE_##NAME, scale))                                     \
+        BY_HEADS(score(x, q, ld, 1, D, s, NX_DTYPE_##NAME, scale),                                 \
+                 score(x, q, ld, 2, D, s, NX_DTYPE_##NAME, scale),                                 \
+                 score(x, q, ld, 3, D, s, NX_DTYPE_##NAME, scale),                                 \
+                 score(x, q, ld, 4, D, s, NX_DTYPE_##NAME, scale))                                 \
     }                                                                                              \
-    static void mix_##NAME(float *out, const float *x, int n_q, int32_t D,                         \
+    static void mix_##NAME(float *out, int64_t ld, const float *x, int n_q, int32_t D,             \
                            const nx_attend_span *s)                                                \
     {                                                                                              \
-        BY_HEADS(mix(out, x, 1, D, s, NX_DTYPE_##NAME), mix(out, x, 2, D, s, NX_DTYPE_##NAME),     \
-                 mix(out, x, 3, D, s, NX_DTYPE_##NAME), mix(out, x, 4, D, s, NX_DTYPE_##NAME))     \
+        BY_HEADS(                                                                                  \
+            mix(out, ld, x, 1, D, s, NX_DTYPE_##NAME), mix(out, ld, x, 2, D, s, NX_DTYPE_##NAME),  \
+            mix(out, ld, x, 3, D, s, NX_DTYPE_##NAME), mix(out, ld, x, 4, D, s, NX_DTYPE_##NAME))  \
     }
 
 DEFINE_FOR(F32)
 DEFINE_FOR(F16)
 DEFINE_FOR(Q8_0)
 
-void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
-                    float scale, float softcap, float *scores)
+static void add_bias(float *scores, int32_t n_q, const nx_attend_span *span)
+{
+    for (int32_t h = 0; h < n_q && span->bias[h]; h++, scores += span->n_pos)
+        for (int32_t p = 0; p < span->n_pos; p++) scores[p] += span->bias[h][p];
+}
+
+void nx_attend_avx2(float *out, const float *q, int64_t ld, int32_t n_q, int32_t D,
+                    const nx_attend_span *span, float scale, float softcap, float *scores)
 {
     const nx_dtype k = span->k.dtype, v = span->v.dtype;
     const int64_t  n_pos = span->n_pos;
 
     if (k == NX_DTYPE_F16) {
-        round_query(out, q, (int64_t)n_q * D); /* out is free until values are mixed */
+        /* out is free until values are mixed */
+        for (int h = 0; h < n_q; h++) round_query(out + h * ld, q + h * ld, D);
         q = out;
     }
     if (k == NX_DTYPE_F16)
-        score_F16(scores, q, n_q, D, span, scale);
+        score_F16(scores, q, ld, n_q, D, span, scale);
     else if (k == NX_DTYPE_Q8_0)
-        score_Q8_0(scores, q, n_q, D, span, scale);
+        score_Q8_0(scores, q, ld, n_q, D, span, scale);
     else
-        score_F32(scores, q, n_q, D, span, scale);
+        score_F32(scores, q, ld, n_q, D, span, scale);
 
+    add_bias(scores, n_q, span);
     if (softcap > 0) nx_softcap_avx2(scores, n_q * n_pos, 1.0f, softcap);
     for (int h = 0; h < n_q; h++) soften(scores + h * n_pos, span->n_pos);
 
     if (v == NX_DTYPE_F16)
-        mix_F16(out, scores, n_q, D, span);
+        mix_F16(out, ld, scores, n_q, D, span);
     else if (v == NX_DTYPE_Q8_0)
-        mix_Q8_0(out, scores, n_q, D, span);
+        mix_Q8_0(out, ld, scores, n_q, D, span);
     else
-        mix_F32(out, scores, n_q, D, span);
+        mix_F32(out, ld, scores, n_q, D, span);
 }

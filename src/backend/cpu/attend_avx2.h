@@ -4,7 +4,7 @@
 
 #include "backend/cpu/kernels.h"
 
-void nx_attend_avx2(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
-                    float scale, float softcap, float *scores);
+void nx_attend_avx2(float *out, const float *q, int64_t ld, int32_t n_q, int32_t D,
+                    const nx_attend_span *span, float scale, float softcap, float *scores);
 
 #endif

@@ -82,10 +82,11 @@ void nx_cpu_kv_store(nx_backend *be, const nx_kv_view *kv, const float *src,
 
 /* -------- attention -------- */
 
-/* An item is one row with a run of query heads that share a KV head. Items stand in the order
- * (sequence, run of heads, row), rows innermost: the keys and values of a head stay in cache from row
- * to row. Laid end to end by their work they make a line, of which every thread gets an equal part:
- * the items that begin in it. So the triangle under the causal mask is shared fairly, too. */
+/* An item is one row with a run of query heads that share a KV head; or, where rows of a sequence see
+ * the same and no heads share, a few rows with one head. Items stand in the order (sequence, run of
+ * heads, row), rows innermost: the keys and values of a head stay in cache from row to row. Laid end
+ * to end by their work they make a line, of which every thread gets an equal part: the items that
+ * begin in it. So the triangle under the causal mask is shared fairly, too. */
 typedef struct attend_job {
     nx_cpu_backend          *cpu;
     float                   *out;
@@ -96,32 +97,48 @@ typedef struct attend_job {
     int32_t                  group;  /* query heads per KV head */
     int32_t                  chunk;  /* query heads per item, at most */
     int32_t                  chunks; /* items of one KV head and row */
+    int32_t                  rows;   /* per item, at most; above 1 only where chunk is 1 */
     int32_t                  parts;
     int64_t                  work; /* of all items */
     const nx_attention_opts *opts;
 } attend_job;
 
-/* What an item costs beside its positions, in positions. */
+/* What a row of an item costs beside its positions, in positions. */
 #define ITEM_WORK 16
 
-static int32_t seen_by(const attend_job *j, const nx_seq_rows *seq, int32_t t)
-{
-    int32_t n_pos = seq->pos0 + t + 1, window = j->opts->window;
+/* The positions first .. end - 1 that row t of a sequence sees. */
+typedef struct sight {
+    int32_t first, end;
+} sight;
 
-    return window > 0 && n_pos > window ? window : n_pos;
+static sight sight_of(const attend_job *j, const nx_seq_rows *seq, int32_t t)
+{
+    int32_t window = j->opts->window, pos = seq->pos0 + t, end = seq->pos0 + seq->T;
+    sight   s = {0, j->opts->both_ways ? end : pos + 1};
+
+    if (window > 0 && pos - window + 1 > 0) s.first = pos - window + 1;
+    if (window > 0 && window < s.end - pos) s.end = pos + window;
+    return s;
 }
 
-static int64_t item_work(const attend_job *j, const nx_seq_rows *seq, int32_t t)
+static int64_t row_work(const attend_job *j, const nx_seq_rows *seq, int32_t t)
 {
-    return (int64_t)seen_by(j, seq, t) + ITEM_WORK;
+    sight s = sight_of(j, seq, t);
+
+    return (int64_t)(s.end - s.first) + ITEM_WORK;
 }
 
-/* Work of all rows of a sequence with one run of heads: rows before the window is full see one
- * position more each. */
+/* Work of all rows of a sequence with one run of heads. Under the causal mask rows before the window
+ * is full see one position more each. */
 static int64_t run_work(const attend_job *j, const nx_seq_rows *seq)
 {
-    int64_t T = seq->T, window = j->opts->window, growing = T;
+    int64_t T = seq->T, window = j->opts->window, growing = T, work = 0;
 
+    if (j->opts->both_ways && window > 0) {
+        for (int32_t t = 0; t < seq->T; t++) work += row_work(j, seq, t);
+        return work;
+    }
+    if (j->opts->both_ways) return T * (seq->pos0 + T + ITEM_WORK);
     if (window > 0) {
         growing = window - seq->pos0;
         growing = growing < 0 ? 0 : growing > T ? T : growing;
@@ -135,33 +152,52 @@ static int64_t seq_work(const attend_job *j, const nx_seq_rows *seq)
     return run_work(j, seq) * j->k->n_heads * j->chunks;
 }
 
-static nx_cached head_of(const nx_kv_view *kv, int32_t head)
+/* The rows of one head as a sequence's spans find them. Without pages they are the step's own. */
+static nx_cached head_of(const nx_kv_view *kv, int32_t head, const nx_seq_rows *seq)
 {
     size_t stride = position_bytes(kv);
+    size_t row0 = seq->pages ? 0 : (size_t)seq->row0;
 
-    return (nx_cached){.base = (const uint8_t *)kv->data +
+    return (nx_cached){.base = (const uint8_t *)kv->data + row0 * stride +
                                (size_t)head * nx_dtype_row_bytes(kv->dtype, kv->head_dim),
                        .page_bytes = stride * (size_t)kv->page_len,
                        .stride = stride,
                        .dtype = kv->dtype};
 }
 
-static void attend_item(const attend_job *j, const nx_seq_rows *seq, int32_t run, int32_t t,
-                        float *scores)
+/* Where the bias of query q of an item begins: its head, or its row, is q further. */
+static const float *bias_at(const attend_job *j, const nx_seq_rows *seq, int32_t head, int32_t t,
+                            int32_t first)
 {
-    int32_t kv = run / j->chunks, first = run % j->chunks * j->chunk, D = j->k->head_dim;
-    int32_t n_q = j->group - first < j->chunk ? j->group - first : j->chunk;
-    int64_t at = ((int64_t)(seq->row0 + t) * j->H + (int64_t)kv * j->group + first) * D;
-    int32_t seen = seen_by(j, seq, t);
+    const nx_attention_opts *o = j->opts;
 
-    const nx_attend_span span = {.k = head_of(j->k, kv),
-                                 .v = head_of(j->v, kv),
-                                 .pages = seq->pages,
-                                 .page_len = j->k->page_len,
-                                 .first = seq->pos0 + t + 1 - seen,
-                                 .n_pos = seen};
-    j->cpu->kernels.attend(j->out + at, j->q + at, n_q, D, &span, j->opts->scale, j->opts->softcap,
-                           scores);
+    if (!o->bias) return NULL;
+    return o->bias + (int64_t)head * (2 * o->n_bias - 1) + o->n_bias - 1 - (seq->pos0 + t) + first;
+}
+
+/* Rows t .. t + n - 1, which see the same. */
+static void attend_item(const attend_job *j, const nx_seq_rows *seq, int32_t run, int32_t t,
+                        int32_t n, float *scores)
+{
+    static const int32_t one_page[] = {0};
+
+    int32_t kv = run / j->chunks, begin = run % j->chunks * j->chunk, D = j->k->head_dim;
+    int32_t head = kv * j->group + begin;
+    int32_t n_q = j->group - begin < j->chunk ? j->group - begin : j->chunk;
+    int64_t at = ((int64_t)(seq->row0 + t) * j->H + head) * D;
+    sight   s = sight_of(j, seq, t);
+
+    nx_attend_span span = {.k = head_of(j->k, kv, seq),
+                           .v = head_of(j->v, kv, seq),
+                           .pages = seq->pages ? seq->pages : one_page,
+                           .page_len = j->k->page_len,
+                           .first = s.first,
+                           .n_pos = s.end - s.first};
+    if (n > 1) n_q = n;
+    for (int32_t q = 0; q < n_q; q++)
+        span.bias[q] = bias_at(j, seq, head + (n > 1 ? 0 : q), t + (n > 1 ? q : 0), s.first);
+    j->cpu->kernels.attend(j->out + at, j->q + at, n > 1 ? (int64_t)j->H * D : D, n_q, D, &span,
+                           j->opts->scale, j->opts->softcap, scores);
 }
 
 /* The items of a sequence, which begins at `at` on the line, that begin in lo .. hi - 1. */
@@ -174,9 +210,10 @@ static void attend_seq(const attend_job *j, const nx_seq_rows *seq, int64_t at, 
     int64_t skipped = lo > at ? (lo - at) / per_run : 0;
     at += skipped * per_run;
     for (int32_t run = (int32_t)skipped; run < runs && at < hi; run++) {
-        for (int32_t t = 0; t < seq->T && at < hi; t++) {
-            if (at >= lo) attend_item(j, seq, run, t, scores);
-            at += item_work(j, seq, t);
+        for (int32_t t = 0, n; t < seq->T && at < hi; t += n) {
+            n = seq->T - t < j->rows ? seq->T - t : j->rows;
+            if (at >= lo) attend_item(j, seq, run, t, n, scores);
+            at += row_work(j, seq, t) * n;
         }
     }
 }
@@ -195,6 +232,15 @@ static void attend_parts(void *ctx, int thread, int64_t begin, int64_t end)
     }
 }
 
+static void expect_sound(const attend_job *j, const nx_seq_rows *seq)
+{
+    (void)j, (void)seq;
+    assert(seq->pos0 + seq->T <= j->cpu->sizes.n_pos_max);
+    assert(!j->opts->bias || seq->pos0 + seq->T <= j->opts->n_bias);
+    assert(seq->pages ||
+           (seq->pos0 == 0 && j->k->n_pages == 1 && seq->row0 + seq->T <= j->k->page_len));
+}
+
 void nx_cpu_attention(nx_backend *be, float *out, const float *q, const nx_kv_view *k,
                       const nx_kv_view *v, const nx_seq_rows *seqs, int32_t n_seqs, int32_t H,
                       const nx_attention_opts *opts)
@@ -206,8 +252,9 @@ void nx_cpu_attention(nx_backend *be, float *out, const float *q, const nx_kv_vi
     j.group = H / k->n_heads;
     j.chunk = j.group < NX_ATTEND_HEADS ? j.group : NX_ATTEND_HEADS;
     j.chunks = (j.group + j.chunk - 1) / j.chunk;
+    j.rows = opts->both_ways && opts->window == 0 && j.group == 1 ? NX_ATTEND_HEADS : 1;
     for (int32_t s = 0; s < n_seqs; s++) {
-        assert(seqs[s].pos0 + seqs[s].T <= cpu->sizes.n_pos_max);
+        expect_sound(&j, &seqs[s]);
         j.work += seq_work(&j, &seqs[s]);
     }
     j.parts = nx_pool_threads(cpu->pool);

@@ -33,7 +33,7 @@
 #define NX_INT8_COLS_MAX ((int64_t)1 << 17)
 #define NX_F16_MAX       65504.0f
 
-/* Query heads that one call of attend takes. */
+/* Queries that one call of attend takes. */
 #define NX_ATTEND_HEADS 4
 
 /* How activations are given to the kernels of a weight type. */
@@ -70,11 +70,12 @@ typedef struct nx_cached {
     nx_dtype       dtype;
 } nx_cached;
 
-/* What one row sees of one KV head: positions first .. first + n_pos - 1, n_pos >= 1. */
+/* What queries see of one KV head: positions first .. first + n_pos - 1, n_pos >= 1. */
 typedef struct nx_attend_span {
     nx_cached      k, v;
     const int32_t *pages; /* of the sequence, from its position 0 on */
     int32_t        page_len, first, n_pos;
+    const float   *bias[NX_ATTEND_HEADS]; /* [n_pos] of each query, or all NULL */
 } nx_attend_span;
 
 /* out[t * ldo + r] = w row r . row t of a   (added to out when `add`), r < n_rows, t < a->T.
@@ -127,11 +128,12 @@ typedef struct nx_kernels {
     void (*store_f16)(void *dst, const float *src, int64_t n);
     void (*store_q8_0)(void *dst, const float *src, int64_t n);
 
-    /* n_q (1..NX_ATTEND_HEADS) query heads, one token, one KV head.
-     *   out, q   [n_q, D], apart
+    /* n_q (1..NX_ATTEND_HEADS) queries that see the same of one KV head: heads of one token, or one
+     * head of several tokens.
+     *   out, q   [n_q, D], ld numbers from one to the next, apart
      *   scores   n_q * n_pos floats of scratch */
-    void (*attend)(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
-                   float scale, float softcap, float *scores);
+    void (*attend)(float *out, const float *q, int64_t ld, int32_t n_q, int32_t D,
+                   const nx_attend_span *span, float scale, float softcap, float *scores);
 
     /* n values; out may be gate, up may be NULL. */
     void (*act_mul)(float *out, const float *gate, const float *up, int64_t n, nx_activation kind);

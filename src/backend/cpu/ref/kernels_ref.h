@@ -22,8 +22,8 @@ void  nx_apart_add_ref(nx_kernels *k);  /* those of types whose scales lie apart
 
 void nx_rmsnorm_ref(float *out, const float *x, const float *w, int64_t D, float eps);
 void nx_rope_ref(float *x, const float *cs, nx_rope_kind kind, int32_t H, int32_t D, int32_t n_rot);
-void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
-                   float scale, float softcap, float *scores);
+void nx_attend_ref(float *out, const float *q, int64_t ld, int32_t n_q, int32_t D,
+                   const nx_attend_span *span, float scale, float softcap, float *scores);
 
 /* curves_ref.c */
 void nx_layernorm_ref(float *out, const float *x, const float *w, const float *b, int64_t D,

@@ -98,16 +98,18 @@ static const uint8_t *row_at(const nx_cached *c, const nx_attend_span *s, int32_
     return c->base + (size_t)page * c->page_bytes + (size_t)place * c->stride;
 }
 
-void nx_attend_ref(float *out, const float *q, int32_t n_q, int32_t D, const nx_attend_span *span,
-                   float scale, float softcap, float *scores)
+void nx_attend_ref(float *out, const float *q, int64_t ld, int32_t n_q, int32_t D,
+                   const nx_attend_span *span, float scale, float softcap, float *scores)
 {
     const nx_cached *k = &span->k, *v = &span->v;
     int32_t          n_pos = span->n_pos;
 
-    for (int32_t h = 0; h < n_q; h++, q += D, out += D) {
+    for (int32_t h = 0; h < n_q; h++, q += ld, out += ld) {
         for (int32_t p = 0; p < n_pos; p++)
             scores[p] = dot_cached(q, row_at(k, span, p), k->dtype, D);
-        nx_softcap_ref(scores, n_pos, scale, softcap);
+        nx_softcap_ref(scores, n_pos, scale, 0);
+        for (int32_t p = 0; span->bias[h] && p < n_pos; p++) scores[p] += span->bias[h][p];
+        if (softcap > 0) nx_softcap_ref(scores, n_pos, 1.0f, softcap);
         float r = soften(scores, n_pos);
 
         for (int32_t i = 0; i < D; i++) out[i] = 0;

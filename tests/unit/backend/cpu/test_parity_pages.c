@@ -114,7 +114,7 @@ static void expect_alone(const numbers *n, const scene *c, int32_t s, int32_t ro
     const nx_kv_view  k = view_of(c, c->k_dtype, kc, 1, length);
     const nx_kv_view  v = view_of(c, c->v_dtype, vc, 1, length);
     const nx_seq_rows all = {one_page, 0, length, 0}, seq = {one_page, 0, c->T[s], c->pos0[s]};
-    const nx_attention_opts opts = {0.125f, c->softcap, c->window};
+    const nx_attention_opts opts = {.scale = 0.125f, .softcap = c->softcap, .window = c->window};
     int64_t                 at = (int64_t)row0 * c->H * c->D;
     ref->ops->kv_store(ref, &k, n->k[s], &all, 1);
     ref->ops->kv_store(ref, &v, n->v[s], &all, 1);
@@ -194,7 +194,7 @@ static void check(const scene *c)
 {
     static pages            p;
     numbers                 n = {0};
-    const nx_attention_opts opts = {0.125f, c->softcap, c->window};
+    const nx_attention_opts opts = {.scale = 0.125f, .softcap = c->softcap, .window = c->window};
 
     make_pages(&p, c);
     make_numbers(&n, c, &p);

@@ -269,7 +269,7 @@ static void check_attention(const attention_case *c, float bad)
     nx_backend *ref = variants.b[0].be;
 
     const nx_seq_rows       all = {one_page, 0, N_POS, 0}, seq = {one_page, 0, c->T, c->pos0};
-    const nx_attention_opts opts = {0.125f, c->softcap, c->window};
+    const nx_attention_opts opts = {.scale = 0.125f, .softcap = c->softcap, .window = c->window};
 
     if (bad != 0) q[n / 2] = bad;
     ref->ops->kv_store(ref, &k, src, &all, 1);
