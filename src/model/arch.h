@@ -11,7 +11,7 @@
 
 extern const nx_arch nx_arch_llama, nx_arch_qwen2, nx_arch_qwen2moe, nx_arch_qwen3,
     nx_arch_qwen3moe, nx_arch_gemma2, nx_arch_gemma3, nx_arch_phi3, nx_arch_gpt2, nx_arch_gptneox,
-    nx_arch_olmo2, nx_arch_starcoder2, nx_arch_granite, nx_arch_smollm3;
+    nx_arch_olmo2, nx_arch_starcoder2, nx_arch_granite, nx_arch_smollm3, nx_arch_bert;
 
 /* The architecture that cp names. NX_EUNSUPPORTED with all known ones. */
 nx_status nx_arch_find(const nx_arch **out, const nx_checkpoint *cp, nx_error *err);
@@ -55,6 +55,7 @@ typedef enum nx_side {
     NX_SIDE_EMBD,
     NX_SIDE_VOCAB,
     NX_SIDE_CTX,
+    NX_SIDE_TYPES,
     NX_SIDE_Q,
     NX_SIDE_KV,
     NX_SIDE_QKV,
@@ -100,6 +101,10 @@ enum {
     NX_TRAIT_HEAD = 1 << 17,
     NX_TRAIT_ROPE_FACTORS = 1 << 18,
     NX_TRAIT_LONGROPE = 1 << 19,
+    NX_TRAIT_OUT_NORM = 1 << 20,
+    NX_TRAIT_EMBD_NORM = 1 << 21,
+    NX_TRAIT_TYPES = 1 << 22,
+    NX_TRAIT_SUM_NORM = 1 << 23,
 };
 
 typedef struct nx_slot {

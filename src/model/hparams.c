@@ -18,6 +18,7 @@
 #define N_CTX_MAX     (1 << 28)
 #define N_EXPERTS_MAX (1 << 12)
 #define N_VOCAB_MAX   (1 << 26)
+#define N_TYPES_MAX   (1 << 16)
 
 static nx_status read_n_vocab(nx_key_reader *r, nx_hparams *hp)
 {
@@ -73,7 +74,35 @@ static nx_status read_norm_eps(nx_key_reader *r, nx_hparams *hp, const nx_arch *
     return st;
 }
 
+/* Segments: as many as the table has rows, else as the file says. */
+static nx_status read_types(nx_key_reader *r, nx_hparams *hp, const nx_arch *arch)
+{
+    static const char key[] = "tokenizer.ggml.token_type_count";
+    const nx_tensor  *types = nx_checkpoint_tensor(r->cp, "token_types.weight");
+    int64_t           n = types ? types->ne[1] : 2;
+
+    if (!arch->token_types) return NX_OK;
+    nx_status st = nx_meta_int(r->cp, key, &n, 0, N_TYPES_MAX, false, r->err);
+    if (!st && (n < 0 || n > N_TYPES_MAX))
+        st = nx_tensor_fail(r->cp, "token_types.weight", NX_EFORMAT, r->err,
+                            "%lld rows, expected at most %d", (long long)n, N_TYPES_MAX);
+    hp->n_types = st ? 0 : (int32_t)n;
+    return st;
+}
+
 /* ---- Attention ---- */
+
+/* Encoders see both ways; a decoder may have been taught to. */
+static nx_status read_sight(nx_key_reader *r, nx_hparams *hp, const nx_arch *arch)
+{
+    bool      causal = !arch->encoder;
+    nx_status st = nx_meta_bool(r->cp, nx_key_full(r, "attention.causal"), &causal, false, r->err);
+
+    hp->both_ways = !causal;
+    if (st || !arch->encoder || !causal) return st;
+    return nx_meta_fail(r->cp, r->key, NX_EUNSUPPORTED, r->err,
+                        "true: a %s model that generates is not supported", arch->title);
+}
 
 static nx_status read_attn_scale(nx_key_reader *r, nx_hparams *hp, const nx_arch *arch)
 {
@@ -95,6 +124,7 @@ static nx_status read_attention(nx_key_reader *r, nx_hparams *hp, const nx_arch 
     hp->attn_softcap = (float)arch->attn_softcap;
     hp->final_softcap = (float)arch->final_softcap;
     nx_status st = read_heads(r, hp);
+    if (!st) st = read_sight(r, hp, arch);
     if (!st) st = read_attn_scale(r, hp, arch);
     if (!st)
         st = nx_key_int(r, "attention.sliding_window", &hp->window, 0, N_CTX_MAX, arch->window);
@@ -246,6 +276,7 @@ nx_status nx_hparams_read(nx_hparams *hp, const nx_arch *arch, const nx_checkpoi
     if (!st) st = nx_key_int(&r, "context_length", &hp->n_ctx, 1, N_CTX_MAX, 0);
     if (!st) st = nx_key_int(&r, "embedding_length", &hp->n_embd, 1, N_EMBD_MAX, 0);
     if (!st) st = nx_key_int(&r, "feed_forward_length", &hp->n_ff, 1, N_FF_MAX, 0);
+    if (!st) st = read_types(&r, hp, arch);
     if (!st) st = read_norm_eps(&r, hp, arch);
     if (!st) st = read_attention(&r, hp, arch);
     if (!st) st = nx_hparams_read_rope(hp, arch, cp, err);

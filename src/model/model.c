@@ -217,8 +217,10 @@ static uint64_t bytes_per_token(const binder *b)
     const nx_model *m = b->m;
     uint64_t        bytes = m->weights_bytes;
 
-    if (!m->head_tied) bytes -= m->tok_embd.bytes - nx_tensor_row_bytes(&m->tok_embd);
+    if (!m->head_tied || m->arch->encoder)
+        bytes -= m->tok_embd.bytes - nx_tensor_row_bytes(&m->tok_embd);
     if (m->positions.data) bytes -= m->positions.bytes - nx_tensor_row_bytes(&m->positions);
+    if (m->types.data) bytes -= m->types.bytes - nx_tensor_row_bytes(&m->types);
     if (!b->experts_bytes) return bytes;
     uint64_t idle = (uint64_t)(m->hp.n_experts - m->hp.n_experts_used);
     return bytes - b->experts_bytes / (uint64_t)m->hp.n_experts * idle;

@@ -29,7 +29,8 @@ typedef struct nx_arch {
 
     nx_norm_kind norm;
     bool         pre_norm, post_norm; /* of what enters, and of what leaves, attention and ffn */
-    bool         parallel;            /* attention and ffn read the same x */
+    bool         sum_norm; /* of x with what they added to it; then the last is no other */
+    bool         parallel; /* attention and ffn read the same x */
 
     nx_qk_norm   qk_norm;
     bool         fused_qkv; /* one matrix in files of this kind; separate ones are taken as well */
@@ -48,6 +49,9 @@ typedef struct nx_arch {
     nx_presence   experts;
     bool          shared_expert, experts_normalise;
 
+    /* Sees both ways and has no head: what leaves the last layer is what it makes of a text. */
+    bool    encoder;
+    bool    embd_norm, token_types;      /* of the embedding; added to it, by segment */
     bool    embd_scaled;                 /* by sqrt(n_embd) */
     double  attn_softcap, final_softcap; /* 0: none */
     int32_t wide_scale_layers; /* a model of so many layers scales queries by its width / heads */
@@ -67,6 +71,8 @@ typedef struct nx_hparams {
     int32_t n_layers, n_embd, n_ff;
     int32_t n_vocab;             /* rows of the embedding: may be more than the vocabulary has */
     int32_t n_ctx;               /* positions the model can be used for */
+    int32_t n_types;             /* segments that it tells apart; 0: none */
+    bool    both_ways;           /* a token sees those behind it, too */
     int32_t n_heads, n_heads_kv; /* n_heads is a multiple of n_heads_kv */
     int32_t head_dim;            /* of queries, keys and values alike */
     float   norm_eps;
@@ -112,12 +118,13 @@ typedef struct nx_layer_kind {
 /* Absent weights: vectors are NULL, matrices have no data. */
 typedef struct nx_layer {
     nx_layer_kind kind;
-    const float  *attn_norm, *attn_norm_b;        /* [n_embd] */
-    const float  *post_attn_norm, *post_ffn_norm; /* [n_embd] */
-    const float  *q_norm, *k_norm;                /* [head_dim], or the whole width */
-    nx_tensor     wq;                             /* {n_embd, n_heads * head_dim} */
-    nx_tensor     wk, wv;                         /* {n_embd, n_heads_kv * head_dim} */
-    nx_tensor     wo;                             /* {n_heads * head_dim, n_embd} */
+    const float  *attn_norm, *attn_norm_b;                                         /* [n_embd] */
+    const float  *post_attn_norm, *post_ffn_norm;                                  /* [n_embd] */
+    const float  *attn_sum_norm, *attn_sum_norm_b, *ffn_sum_norm, *ffn_sum_norm_b; /* [n_embd] */
+    const float  *q_norm, *k_norm; /* [head_dim], or the whole width */
+    nx_tensor     wq;              /* {n_embd, n_heads * head_dim} */
+    nx_tensor     wk, wv;          /* {n_embd, n_heads_kv * head_dim} */
+    nx_tensor     wo;              /* {n_heads * head_dim, n_embd} */
     const float  *bq, *bk, *bv, *bo;
     const float  *ffn_norm, *ffn_norm_b; /* [n_embd] */
     nx_tensor     gate, up;              /* {n_embd, n_ff}; gate only where arch->gated */
@@ -133,11 +140,13 @@ typedef struct nx_layer {
 typedef struct nx_model {
     const nx_arch *arch;
     nx_hparams     hp;
-    nx_tensor      tok_embd;  /* {n_embd, n_vocab} */
-    nx_tensor      positions; /* {n_embd, n_ctx}; no data without learned positions */
+    nx_tensor      tok_embd;                /* {n_embd, n_vocab} */
+    nx_tensor      positions;               /* {n_embd, n_ctx}; no data without learned positions */
+    nx_tensor      types;                   /* {n_embd, n_types}; no data without */
+    const float   *embd_norm, *embd_norm_b; /* [n_embd] */
     nx_tensor      head;      /* {n_embd, n_vocab}: the same view as tok_embd when tied */
-    bool           head_tied;
-    const float   *out_norm, *out_norm_b; /* [n_embd]; no bias: NULL */
+    bool           head_tied; /* or, of an encoder: there is none */
+    const float   *out_norm, *out_norm_b; /* [n_embd]; NULL: none */
     const float   *rope_factors;          /* [n_rot / 2] that divide the frequencies, or NULL */
     const float   *rope_factors_long;     /* longrope: in place of rope_factors in long texts */
     nx_layer      *layers;                /* [n_layers] */

@@ -14,10 +14,16 @@ static const nx_slot model_slots[] = {
      NX_ROLE_EMBEDDING, NULL},
     {"position_embd.weight", MODEL(positions), NX_SLOT_MATRIX, NX_SIDE_EMBD, NX_SIDE_CTX,
      NX_TRAIT_POSITIONS, NX_ROLE_EMBEDDING, NULL},
-    {"output_norm.weight", MODEL(out_norm), NX_SLOT_NORM, NX_SIDE_EMBD, NX_SIDE_ONE, 0,
-     NX_ROLE_VECTOR, NULL},
+    {"token_types.weight", MODEL(types), NX_SLOT_MATRIX, NX_SIDE_EMBD, NX_SIDE_TYPES,
+     NX_TRAIT_TYPES, NX_ROLE_EMBEDDING, NULL},
+    {"token_embd_norm.weight", MODEL(embd_norm), NX_SLOT_NORM, NX_SIDE_EMBD, NX_SIDE_ONE,
+     NX_TRAIT_EMBD_NORM, NX_ROLE_VECTOR, NULL},
+    {"token_embd_norm.bias", MODEL(embd_norm_b), NX_SLOT_VECTOR, NX_SIDE_EMBD, NX_SIDE_ONE,
+     NX_TRAIT_EMBD_NORM | NX_TRAIT_NORM_BIAS, NX_ROLE_VECTOR, NULL},
+    {"output_norm.weight", MODEL(out_norm), NX_SLOT_NORM, NX_SIDE_EMBD, NX_SIDE_ONE,
+     NX_TRAIT_OUT_NORM, NX_ROLE_VECTOR, NULL},
     {"output_norm.bias", MODEL(out_norm_b), NX_SLOT_VECTOR, NX_SIDE_EMBD, NX_SIDE_ONE,
-     NX_TRAIT_NORM_BIAS, NX_ROLE_VECTOR, NULL},
+     NX_TRAIT_OUT_NORM | NX_TRAIT_NORM_BIAS, NX_ROLE_VECTOR, NULL},
     {"output.weight", MODEL(head), NX_SLOT_MATRIX, NX_SIDE_EMBD, NX_SIDE_VOCAB, NX_TRAIT_HEAD,
      NX_ROLE_HEAD, NULL},
     {"rope_freqs.weight", MODEL(rope_factors), NX_SLOT_VECTOR, NX_SIDE_ROT, NX_SIDE_ONE,
@@ -48,6 +54,7 @@ static const nx_slot model_slots[] = {
     }
 
 #define PRE_B   (NX_TRAIT_PRE_NORM | NX_TRAIT_NORM_BIAS)
+#define SUM_B   (NX_TRAIT_SUM_NORM | NX_TRAIT_NORM_BIAS)
 #define APART_B (NX_TRAIT_QKV_APART | NX_TRAIT_QKV_BIAS)
 #define FUSED_B (NX_TRAIT_QKV_FUSED | NX_TRAIT_QKV_BIAS)
 #define GATE    (NX_TRAIT_DENSE | NX_TRAIT_GATE)
@@ -74,6 +81,8 @@ static const nx_slot layer_slots[] = {
     MATRIX("attn_output.weight", wo, Q, EMBD, 0),
     VECTOR("attn_output.bias", bo, EMBD, NX_TRAIT_OUT_BIAS),
     NORM("post_attention_norm.weight", post_attn_norm, EMBD, NX_TRAIT_POST_NORM),
+    NORM("attn_output_norm.weight", attn_sum_norm, EMBD, NX_TRAIT_SUM_NORM),
+    VECTOR("attn_output_norm.bias", attn_sum_norm_b, EMBD, SUM_B),
 
     NORM("ffn_norm.weight", ffn_norm, EMBD, NX_TRAIT_PRE_NORM),
     VECTOR("ffn_norm.bias", ffn_norm_b, EMBD, PRE_B),
@@ -86,6 +95,8 @@ static const nx_slot layer_slots[] = {
     VECTOR("ffn_up.bias", b_up, FF, UP | NX_TRAIT_FFN_BIAS),
     VECTOR("ffn_down.bias", b_down, EMBD, NX_TRAIT_DENSE | NX_TRAIT_FFN_BIAS),
     NORM("post_ffw_norm.weight", post_ffn_norm, EMBD, NX_TRAIT_POST_NORM),
+    NORM("layer_output_norm.weight", ffn_sum_norm, EMBD, NX_TRAIT_SUM_NORM),
+    VECTOR("layer_output_norm.bias", ffn_sum_norm_b, EMBD, SUM_B),
 
     {"ffn_gate_inp.weight", LAYER(router), NX_SLOT_MATRIX, NX_SIDE_EMBD, NX_SIDE_EXPERTS,
      NX_TRAIT_EXPERTS, NX_ROLE_ROUTER, NULL},
@@ -114,6 +125,7 @@ int64_t nx_side_length(const nx_hparams *hp, nx_side side)
     case NX_SIDE_EMBD: return hp->n_embd;
     case NX_SIDE_VOCAB: return hp->n_vocab;
     case NX_SIDE_CTX: return hp->n_ctx;
+    case NX_SIDE_TYPES: return hp->n_types;
     case NX_SIDE_Q: return q;
     case NX_SIDE_KV: return kv;
     case NX_SIDE_QKV: return q + 2 * kv;
@@ -165,10 +177,14 @@ static traits model_traits(const nx_slot_walk *w)
 
     if (a->norm == NX_NORM_LAYER) t.has |= NX_TRAIT_NORM_BIAS;
     if (a->positions) t.has |= NX_TRAIT_POSITIONS;
+    if (a->embd_norm) t.has |= NX_TRAIT_EMBD_NORM;
+    if (w->hp->n_types > 0) t.has |= NX_TRAIT_TYPES;
+    if (!a->sum_norm) t.has |= NX_TRAIT_OUT_NORM;
     if (w->hp->rope_scaling == NX_ROPE_SCALING_LONGROPE && !is_empty(w))
         t.has |= NX_TRAIT_LONGROPE;
     else if (!a->positions && !is_empty(w))
         t.may |= NX_TRAIT_ROPE_FACTORS;
+    if (a->encoder) return t;
     /* A file may spell out a tied head: llama.cpp wants it in GPT-NeoX. */
     bool tied = true;
     nx_meta_bool(w->cp, "nexus.head_tied", &tied, false, NULL);
@@ -194,6 +210,7 @@ static traits layer_traits(const nx_slot_walk *w, int32_t layer)
 
     if (a->pre_norm) t.has |= NX_TRAIT_PRE_NORM;
     if (a->post_norm) t.has |= NX_TRAIT_POST_NORM;
+    if (a->sum_norm) t.has |= NX_TRAIT_SUM_NORM;
     if (a->norm == NX_NORM_LAYER) t.has |= NX_TRAIT_NORM_BIAS;
     t.has |= is_fused(w, layer) ? NX_TRAIT_QKV_FUSED : NX_TRAIT_QKV_APART;
     if (a->qk_norm == NX_QK_NORM_HEAD) t.has |= NX_TRAIT_QK_NORM_HEAD;

@@ -1,4 +1,4 @@
-/* walk.c - the forward pass of a decoder, read beside "Attention Is All You Need" (Vaswani et al.
+/* walk.c - the forward pass, read beside "Attention Is All You Need" (Vaswani et al.
  * 2017) with RMSNorm (Zhang & Sennrich 2019), RoPE (Su et al. 2021), grouped-query attention
  * (Ainslie et al. 2023) and SwiGLU (Shazeer 2020). Its shape is that of Llama:
  *
@@ -9,7 +9,8 @@
  *   logits = norm(x) Whead
  *
  * What other descriptions add stands where it happens: biases, norms of q and k, norms after a
- * block, scales, caps, learned positions, experts (walk_ffn.c). A thing that is off costs a branch,
+ * block or a sum, scales, caps, learned positions, segments, experts (walk_ffn.c). An encoder's whole
+ * texts need no cache: attention reads the keys and values of the step. A thing that is off costs a branch,
  * never a pass over activations.
  *
  * A step takes rows of many sequences. All but three things do the same to every row, whosever it
@@ -59,6 +60,7 @@ static nx_status check_types(const nx_model *m, const nx_backend *be, nx_error *
 
     if (!st) st = check_type(&m->head, be, err);
     if (!st) st = check_type(&m->positions, be, err);
+    if (!st) st = check_type(&m->types, be, err);
     for (int32_t l = 0; !st && l < m->hp.n_layers; l++)
         st = check_layer(&m->layers[l], &m->hp, be, err);
     return st;
@@ -132,7 +134,8 @@ static void list_buffers(nx_walk *w, const nx_hparams *hp, const nx_walk_sizes *
     int64_t n_kv = (int64_t)hp->n_heads_kv * hp->head_dim;
     int64_t local = hp->rope_base_local > 0 ? hp->n_rot : 0;
     int64_t ff = hp->n_ff > hp->n_ff_shared ? hp->n_ff : hp->n_ff_shared;
-    int64_t positions = hp->n_rot == 0 ? 1 : 0;
+    int64_t positions = hp->n_rot == 0 || hp->n_types > 0 ? 1 : 0;
+    int64_t logits = z->no_logits ? 0 : z->logit_rows;
 
     const buffer all[N_BUFFERS] = {
         {(void **)&w->seqs, z->n_seqs_max, sizeof *w->seqs / 4},
@@ -157,7 +160,7 @@ static void list_buffers(nx_walk *w, const nx_hparams *hp, const nx_walk_sizes *
         {(void **)&w->share, S, 1},
         {(void **)&w->gate_exps, S, hp->n_ff_expert},
         {(void **)&w->up_exps, S, hp->n_ff_expert > hp->n_embd ? hp->n_ff_expert : hp->n_embd},
-        {(void **)&w->logits, z->logit_rows, hp->n_vocab},
+        {(void **)&w->logits, logits, hp->n_vocab},
     };
     for (int i = 0; i < N_BUFFERS; i++) out[i] = all[i];
 }
@@ -273,6 +276,11 @@ void nx_walk_leave(nx_walk *w, const nx_tensor *weight, const float *bias, const
     ops->add(w->be, w->x, w->h, (int64_t)T * hp->n_embd, hp->residual_scale);
 }
 
+void nx_walk_settle(nx_walk *w, const float *weight, const float *bias, int32_t T)
+{
+    if (weight) nx_walk_norm(w, w->x, w->x, weight, bias, T, w->m->hp.n_embd);
+}
+
 void nx_walk_bias(nx_walk *w, float *x, const float *bias, int32_t T, int64_t n)
 {
     if (bias) w->be->ops->bias(w->be, x, bias, T, n);
@@ -316,23 +324,39 @@ static void rotate(nx_walk *w, const nx_layer *l, int32_t T)
     ops->rope(w->be, w->k, cs, hp->rope_kind, T, hp->n_heads_kv, hp->head_dim, hp->n_rot);
 }
 
+/* The step's own keys or values, as attention reads them without a cache. */
+static nx_kv_view own_rows(const nx_walk *w, float *rows)
+{
+    return (nx_kv_view){.data = rows,
+                        .dtype = NX_DTYPE_F32,
+                        .n_pages = 1,
+                        .page_len = w->sizes.n_batch,
+                        .n_heads = w->m->hp.n_heads_kv,
+                        .head_dim = w->m->hp.head_dim};
+}
+
+/* kv NULL: the sequences are whole. */
 static void attention_block(nx_walk *w, nx_kv *kv, int32_t layer, int32_t n_seqs, int32_t T)
 {
     const nx_backend_ops *ops = w->be->ops;
     const nx_hparams     *hp = &w->m->hp;
     const nx_layer       *l = &w->m->layers[layer];
-    nx_kv_view            keys = nx_kv_keys(kv, layer), values = nx_kv_values(kv, layer);
-    nx_attention_opts     opts = {
-            .scale = hp->attn_scale, .softcap = hp->attn_softcap, .window = l->kind.window};
+    nx_kv_view            keys = kv ? nx_kv_keys(kv, layer) : own_rows(w, w->k);
+    nx_kv_view            values = kv ? nx_kv_values(kv, layer) : own_rows(w, w->v);
+    nx_attention_opts     opts = {.scale = hp->attn_scale,
+                                  .softcap = hp->attn_softcap,
+                                  .window = l->kind.window,
+                                  .both_ways = hp->both_ways};
 
     if (hp->attn_scale_by_layer) opts.scale /= (float)(layer + 1);
     if (l->attn_norm) nx_walk_norm(w, w->h, w->x, l->attn_norm, l->attn_norm_b, T, hp->n_embd);
     project_qkv(w, l, l->attn_norm ? w->h : w->x, T);
     rotate(w, l, T);
-    ops->kv_store(w->be, &keys, w->k, w->seqs, n_seqs);
-    ops->kv_store(w->be, &values, w->v, w->seqs, n_seqs);
+    if (kv) ops->kv_store(w->be, &keys, w->k, w->seqs, n_seqs);
+    if (kv) ops->kv_store(w->be, &values, w->v, w->seqs, n_seqs);
     ops->attention(w->be, w->att, w->q, &keys, &values, w->seqs, n_seqs, hp->n_heads, &opts);
     nx_walk_leave(w, &l->wo, l->bo, l->post_attn_norm, w->att, T);
+    nx_walk_settle(w, l->attn_sum_norm, l->attn_sum_norm_b, T);
 }
 
 /* ---- The step ---- */
@@ -344,7 +368,9 @@ static void expect_sound(const nx_walk *w, const nx_kv *kv, const nx_walk_seq *s
     assert(s->T >= 1 && s->T <= room && s->n_logits >= 0 && s->n_logits <= s->T);
     assert(s->pos0 >= 0 && s->T <= w->sizes.n_pos - s->pos0 && s->n_seq >= s->pos0 + s->T);
     for (int32_t t = 0; t < s->T; t++) assert(s->ids[t] >= 0 && s->ids[t] < w->m->hp.n_vocab);
-    for (int32_t i = 0; i <= (s->pos0 + s->T - 1) / kv->page_len; i++)
+    assert(kv || s->pos0 == 0);
+    assert(!kv || !w->m->hp.both_ways);
+    for (int32_t i = 0; kv && i <= (s->pos0 + s->T - 1) / kv->page_len; i++)
         assert(s->pages[i] >= 0 && s->pages[i] < kv->n_pages);
 }
 
@@ -357,24 +383,40 @@ static int32_t lay_out(nx_walk *w, const nx_kv *kv, const nx_walk_seq *seqs, int
     for (int32_t i = 0; i < n_seqs; i++) {
         const nx_walk_seq *s = &seqs[i];
         expect_sound(w, kv, s, w->sizes.n_batch - T);
-        w->seqs[i] = (nx_seq_rows){.pages = s->pages, .row0 = T, .T = s->T, .pos0 = s->pos0};
+        w->seqs[i] =
+            (nx_seq_rows){.pages = kv ? s->pages : NULL, .row0 = T, .T = s->T, .pos0 = s->pos0};
         memcpy(w->ids + T, s->ids, (size_t)s->T * sizeof *s->ids);
         T += s->T;
     }
     return T;
 }
 
-static void embed(nx_walk *w, int32_t n_seqs, int32_t T)
+/* x += the rows of a table that pos names. */
+static void add_embedded(nx_walk *w, const nx_tensor *table, int32_t T)
 {
     const nx_backend_ops *ops = w->be->ops;
-    const nx_hparams     *hp = &w->m->hp;
 
-    ops->embed(w->be, w->x, &w->m->tok_embd, w->ids, T, hp->embd_scale);
-    if (!w->m->positions.data) return;
-    for (const nx_seq_rows *s = w->seqs; s < w->seqs + n_seqs; s++)
-        for (int32_t t = 0; t < s->T; t++) w->pos[s->row0 + t] = s->pos0 + t;
-    ops->embed(w->be, w->h, &w->m->positions, w->pos, T, 1.0f);
-    ops->add(w->be, w->x, w->h, (int64_t)T * hp->n_embd, 1.0f);
+    ops->embed(w->be, w->h, table, w->pos, T, 1.0f);
+    ops->add(w->be, w->x, w->h, (int64_t)T * w->m->hp.n_embd, 1.0f);
+}
+
+static void embed(nx_walk *w, const nx_walk_seq *seqs, int32_t n_seqs, int32_t T)
+{
+    const nx_model *m = w->m;
+
+    w->be->ops->embed(w->be, w->x, &m->tok_embd, w->ids, T, m->hp.embd_scale);
+    if (m->types.data) {
+        for (int32_t i = 0; i < n_seqs; i++)
+            for (int32_t t = 0; t < seqs[i].T; t++)
+                w->pos[w->seqs[i].row0 + t] = seqs[i].second > 0 && t >= seqs[i].second;
+        add_embedded(w, &m->types, T);
+    }
+    if (m->positions.data) {
+        for (const nx_seq_rows *s = w->seqs; s < w->seqs + n_seqs; s++)
+            for (int32_t t = 0; t < s->T; t++) w->pos[s->row0 + t] = s->pos0 + t;
+        add_embedded(w, &m->positions, T);
+    }
+    nx_walk_settle(w, m->embd_norm, m->embd_norm_b, T);
 }
 
 /* What frequencies know of a text's length: those of equal numbers are equal. */
@@ -454,17 +496,35 @@ static void emit_logits(nx_walk *w, const nx_walk_seq *seqs, int32_t n_seqs, nx_
     emit_some(w, n, on_logits, ctx);
 }
 
-void nx_walk_step(nx_walk *w, nx_kv *kv, const nx_walk_seq *seqs, int32_t n_seqs,
-                  nx_logits_fn on_logits, void *ctx)
+/* From ids to what leaves the last layer, in x. Returns how many rows there are. */
+static int32_t climb(nx_walk *w, nx_kv *kv, const nx_walk_seq *seqs, int32_t n_seqs)
 {
     int32_t T = lay_out(w, kv, seqs, n_seqs);
 
-    embed(w, n_seqs, T);
+    embed(w, seqs, n_seqs, T);
     turn(w, seqs, n_seqs);
     for (int32_t l = 0; l < w->m->hp.n_layers; l++) {
         if (w->m->hp.parallel) nx_walk_ffn_enter(w, l, T);
         attention_block(w, kv, l, n_seqs, T);
         nx_walk_ffn(w, l, T);
     }
+    return T;
+}
+
+void nx_walk_step(nx_walk *w, nx_kv *kv, const nx_walk_seq *seqs, int32_t n_seqs,
+                  nx_logits_fn on_logits, void *ctx)
+{
+    assert(kv && !w->sizes.no_logits);
+    climb(w, kv, seqs, n_seqs);
     emit_logits(w, seqs, n_seqs, on_logits, ctx);
+}
+
+void nx_walk_encode(nx_walk *w, const nx_walk_seq *seqs, int32_t n_seqs, nx_hidden_fn on_hidden,
+                    void *ctx)
+{
+    int32_t T = climb(w, NULL, seqs, n_seqs);
+
+    nx_walk_settle(w, w->m->out_norm, w->m->out_norm_b, T);
+    for (int32_t i = 0; i < n_seqs; i++)
+        on_hidden(ctx, i, w->x + (int64_t)w->seqs[i].row0 * w->m->hp.n_embd, seqs[i].T);
 }

@@ -1,4 +1,4 @@
-/* walk.h - one walk over a transformer: token ids in, logits out.
+/* walk.h - one walk over a transformer: token ids in, logits or hidden states out.
  *
  * Owns:    the activations of one step (backend memory), planned once.
  * Refuses: text, sampling, schedules.
@@ -18,6 +18,7 @@ typedef struct nx_walk_sizes {
     int32_t n_seqs_max; /* sequences in one step; 0: one */
     int32_t logit_rows; /* rows of logits computed at once; 0: NX_LOGIT_ROWS_DEFAULT. More than
                          * n_batch are never needed nor taken */
+    bool    no_logits;  /* only nx_walk_encode will be called */
 } nx_walk_sizes;
 
 /* With a vocabulary of 128 k a row takes half a megabyte. */
@@ -53,6 +54,7 @@ typedef struct nx_walk_seq {
     int32_t n_seq;    /* tokens of the text as far as it is known, >= pos0 + T: longrope and dynamic
                        * rope scaling look at it (rope.h) */
     int32_t n_logits; /* the last 0..T rows whose logits are wanted */
+    int32_t second;   /* rows from here on are the second segment of a pair; 0: there is none */
 } nx_walk_seq;
 
 /* Compute 1..n_seqs_max sequences side by side, n_batch rows in all at most: the rows of each follow
@@ -61,5 +63,15 @@ typedef struct nx_walk_seq {
  * pages lie, nor on how its rows are cut into steps (unless a weight is int8: backend.h tells why). */
 void nx_walk_step(nx_walk *w, nx_kv *kv, const nx_walk_seq *seqs, int32_t n_seqs,
                   nx_logits_fn on_logits, void *ctx);
+
+/* Receives rows [T, n_embd] of sequence `seq` of the step, behind the model's last norm; borrowed for
+ * the call. */
+typedef void (*nx_hidden_fn)(void *ctx, int32_t seq, const float *rows, int32_t T);
+
+/* Compute whole sequences side by side: pos0 is 0, pages and n_logits are ignored, and nothing is
+ * left behind. Tokens see both ways where the model says so. As many sequences and rows, and as
+ * little difference what stands beside one, as in nx_walk_step. */
+void nx_walk_encode(nx_walk *w, const nx_walk_seq *seqs, int32_t n_seqs, nx_hidden_fn on_hidden,
+                    void *ctx);
 
 #endif

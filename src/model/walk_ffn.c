@@ -88,4 +88,5 @@ void nx_walk_ffn(nx_walk *w, int32_t layer, int32_t T)
         experts(w, l, input_of(w, l), T);
     else
         dense(w, l, input_of(w, l), T);
+    nx_walk_settle(w, l->ffn_sum_norm, l->ffn_sum_norm_b, T);
 }

@@ -17,7 +17,7 @@ struct nx_walk {
     int32_t        *wanted;              /* [logit_rows]: rows whose logits are computed next */
     float          *freq[NX_ROPE_SETS];  /* [n_rot / 2] */
     float          *cs[NX_ROPE_SETS];    /* [n_batch, n_rot / 2, 2] */
-    int32_t        *pos;                 /* [n_batch] */
+    int32_t        *pos;                 /* [n_batch]: positions, or segments */
     float          *x, *h;               /* [n_batch, n_embd]: residual stream, normed input */
     float          *h_ffn;               /* the same, where attention and ffn run side by side */
     float          *q, *att;             /* [n_batch, n_heads, head_dim] */
@@ -27,7 +27,7 @@ struct nx_walk {
     int32_t        *chosen;              /* [n_batch, n_experts_used] */
     float          *share;               /* [n_batch, n_experts_used] */
     float          *gate_exps, *up_exps; /* [n_batch * n_experts_used, n_ff_expert] */
-    float          *logits;              /* [logit_rows, n_vocab] */
+    float          *logits;              /* [logit_rows, n_vocab], unless no_logits */
 };
 
 /* out = the model's kind of norm over rows of n numbers. bias may be NULL. out may be x. */
@@ -39,6 +39,9 @@ void nx_walk_bias(nx_walk *w, float *x, const float *bias, int32_t T,
 /* A block's way back into the residual stream: x += scale * norm(in W + bias). Uses h. */
 void nx_walk_leave(nx_walk *w, const nx_tensor *weight, const float *bias, const float *post_norm,
                    const float *in, int32_t T);
+
+/* x = norm(x), where a model norms its sums; NULL: nothing. */
+void nx_walk_settle(nx_walk *w, const float *weight, const float *bias, int32_t T);
 
 /* Norm what the feed-forward of a layer reads. */
 void nx_walk_ffn_enter(nx_walk *w, int32_t layer, int32_t T);
