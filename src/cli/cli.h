@@ -62,6 +62,7 @@ int nx_cmd_help(int argc, char **argv);
 int nx_cmd_generate(int argc, char **argv);
 int nx_cmd_chat(int argc, char **argv);
 int nx_cmd_tokenize(int argc, char **argv);
+int nx_cmd_embed(int argc, char **argv);
 int nx_cmd_detokenize(int argc, char **argv);
 int nx_cmd_template(int argc, char **argv);
 int nx_cmd_logits(int argc, char **argv);
@@ -242,6 +243,11 @@ typedef struct nx_model_opts {
  * tree (../../models from build/release) or as installed (../share/nexus/models). NX_ENOENT says
  * where it looked. out[cap] receives the path when it isn't the given one. */
 nx_status nx_model_path(const char **path, char *out, size_t cap, const char *given, nx_error *err);
+
+/* The same for an embedding model, whose names fast, balanced and quality are known: given NULL, or
+ * fast where it wasn't fetched, is the one that ships. */
+nx_status nx_embedding_path(const char **path, char *out, size_t cap, const char *given,
+                            nx_error *err);
 
 nx_status nx_open_checkpoint(nx_checkpoint **out, const char *given, nx_error *err);
 nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err);

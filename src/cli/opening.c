@@ -15,7 +15,8 @@
 #include "os/file.h"
 #include "os/memory.h"
 
-#define SHIPPED "nexus-mini.gguf"
+#define SHIPPED           "nexus-mini.gguf"
+#define SHIPPED_EMBEDDING "all-minilm-l6-v2.gguf"
 
 /* The folder of the running program, with a slash at its end. */
 static bool program_folder(char *out, size_t cap)
@@ -56,28 +57,63 @@ static nx_status by_name(const char **path, char *out, size_t cap, nx_error *err
     return NX_OK;
 }
 
-nx_status nx_model_path(const char **path, char *out, size_t cap, const char *given, nx_error *err)
+/* A file that ships: beside the program in a source tree, or as installed. */
+static nx_status find_shipped(const char **path, char *out, size_t cap, const char *file,
+                              nx_error *err)
 {
     static const char *const places[] = {"../../models/", "../share/nexus/models/"};
     char                     folder[3072];
 
-    if (!given) given = getenv("MODEL_NAME"); /* as the Python platform before us called it */
-    if (given && !*given) given = NULL;
-    *path = given;
-    if (given) return by_name(path, out, cap, err);
     if (!program_folder(folder, sizeof folder))
         return nx_fail(err, NX_ENOENT,
                        "no model given, and /proc/self/exe doesn't say where to "
                        "look for the one that ships. Name one with -m FILE");
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        snprintf(out, cap, "%s%s%s", folder, places[i], SHIPPED);
+        snprintf(out, cap, "%s%s%s", folder, places[i], file);
         *path = out;
         if (nx_file_exists(out)) return NX_OK;
     }
     return nx_fail(err, NX_ENOENT,
-                   "no model given, and the one that ships (" SHIPPED ") is neither in %s%s nor in "
-                   "%s%s. Name one with -m FILE or NEXUS_MODEL",
-                   folder, places[0], folder, places[1]);
+                   "no model given, and the one that ships (%s) is neither in %s%s nor in "
+                   "%s%s. Name one with -m FILE%s",
+                   file, folder, places[0], folder, places[1],
+                   strcmp(file, SHIPPED) == 0 ? " or NEXUS_MODEL" : "");
+}
+
+nx_status nx_model_path(const char **path, char *out, size_t cap, const char *given, nx_error *err)
+{
+    if (!given) given = getenv("MODEL_NAME"); /* as the Python platform before us called it */
+    if (given && !*given) given = NULL;
+    *path = given;
+    if (given) return by_name(path, out, cap, err);
+    return find_shipped(path, out, cap, SHIPPED, err);
+}
+
+/* Names that stood for three models on the Hub in the platform before us. */
+static const char *of_quality(const char *name)
+{
+    static const char *const names[][2] = {
+        {"fast", "sentence-transformers/all-MiniLM-L6-v2"},
+        {"balanced", "sentence-transformers/all-mpnet-base-v2"},
+        {"quality", "sentence-transformers/all-MiniLM-L12-v2"},
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i][0]) == 0) return names[i][1];
+    return NULL;
+}
+
+nx_status nx_embedding_path(const char **path, char *out, size_t cap, const char *given,
+                            nx_error *err)
+{
+    const char *repository = given ? of_quality(given) : NULL;
+
+    if (!given || !*given) return find_shipped(path, out, cap, SHIPPED_EMBEDDING, err);
+    *path = repository ? repository : given;
+    nx_status st = by_name(path, out, cap, err);
+    if (st && repository && strcmp(given, "fast") == 0)
+        st = find_shipped(path, out, cap, SHIPPED_EMBEDDING, err);
+    return st;
 }
 
 nx_status nx_open_checkpoint(nx_checkpoint **out, const char *given, nx_error *err)

@@ -398,7 +398,8 @@ nx_status nx_batch_create(nx_service **out, const nx_llm *llm, const nx_batch_op
     b->llm = llm;
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->wake, NULL);
-    nx_status st = settle(&b->opt, &llm->model->hp, err);
+    nx_status st = nx_llm_check_generates(llm, err);
+    if (!st) st = settle(&b->opt, &llm->model->hp, err);
     b->home = (nx_seq_home){.llm = llm, .n_ctx = b->opt.n_ctx, .page_len = NX_PAGE_LEN};
     if (!st) st = take_memory(b, err);
     if (!st) {

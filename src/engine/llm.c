@@ -65,6 +65,14 @@ nx_status nx_llm_open(nx_llm **out, const char *path, nx_backend *be, nx_error *
     return nx_llm_take(out, cp, be, err);
 }
 
+nx_status nx_llm_check_generates(const nx_llm *llm, nx_error *err)
+{
+    if (!llm->model->hp.both_ways) return NX_OK;
+    return nx_fail(err, NX_EUNSUPPORTED,
+                   "%.300s: a %s model, which generates no text. It embeds: nexus embed",
+                   nx_checkpoint_path(llm->cp), llm->model->arch->title);
+}
+
 void nx_llm_close(nx_llm *llm)
 {
     if (!llm) return;

@@ -24,4 +24,7 @@ nx_status nx_llm_open(nx_llm **out, const char *path, nx_backend *be, nx_error *
 nx_status nx_llm_take(nx_llm **out, nx_checkpoint *cp, nx_backend *be, nx_error *err);
 void      nx_llm_close(nx_llm *llm);
 
+/* NX_EUNSUPPORTED: an encoder, which generates nothing. */
+nx_status nx_llm_check_generates(const nx_llm *llm, nx_error *err);
+
 #endif

@@ -160,6 +160,7 @@ static nx_status choose_ctx(nx_plan *p, int32_t n_ctx, nx_error *err)
     if (p->n_ctx > most)
         return nx_fail(err, NX_ELIMIT, "--ctx %d: the model was made for %d positions at most",
                        p->n_ctx, most);
+    if (p->hp.both_ways) return NX_OK; /* whole texts need no cache */
     p->kv = nx_kv_bytes(&p->hp, p->kv_dtype, p->n_ctx);
     p->kv_per_position = nx_kv_bytes(&p->hp, p->kv_dtype, 1);
     if (p->kv) return NX_OK;

@@ -57,7 +57,8 @@ nx_status nx_timeline_create(nx_timeline **out, const nx_llm *llm, const nx_time
     if (!tl) return nx_fail(err, NX_ENOMEM, "timeline");
     tl->llm = llm;
     tl->cancel = opt->cancel;
-    nx_status st = choose_sizes(tl, opt, err);
+    nx_status st = nx_llm_check_generates(llm, err);
+    if (!st) st = choose_sizes(tl, opt, err);
     if (!st) st = take_memory(tl, opt->kv_dtype, err);
     if (st) {
         nx_timeline_destroy(tl);

@@ -34,6 +34,7 @@ typedef struct work {
     int64_t                        n_experts;
     nx_arena                       arena;
     bool                           pairs, norm_plus_one;
+    bool                           encoder; /* to be made small: its positions are much of it */
     int64_t                        n_heads, n_heads_kv, n_rot;
     nx_gguf_writer                *w;
     uint8_t                       *buffer;
@@ -139,9 +140,10 @@ static void choose_type(work *w, item *it)
     int              n_dims = it->stacked ? 3 : t->n_dims;
     int64_t          ne[3] = {t->ne[0], t->ne[1], it->n_sources};
     bool             plain = n_dims < 2 || strstr(it->name, "position_embd");
+    nx_dtype         floats = w->encoder && n_dims > 1 ? NX_DTYPE_F16 : NX_DTYPE_F32;
 
-    it->to = plain ? NX_DTYPE_F32
-                   : nx_recipe_type(w->opt->recipe, &w->rules, it->name, n_dims, ne, t->dtype);
+    it->to =
+        plain ? floats : nx_recipe_type(w->opt->recipe, &w->rules, it->name, n_dims, ne, t->dtype);
 }
 
 static void choose_order(work *w, item *it)
@@ -253,6 +255,21 @@ static nx_status arch_int(work *w, const char *key, int64_t *out)
     return nx_meta_int(w->cp, full, out, 0, INT32_MAX, false, w->err);
 }
 
+/* Does what is written see both ways, in a type of fewer bits than 16? */
+static nx_status read_encoder(work *w)
+{
+    nx_str arch = {0};
+    char   key[128];
+    bool   causal = true;
+
+    nx_status st = nx_meta_string(w->cp, "general.architecture", &arch, true, w->err);
+    if (st) return st;
+    snprintf(key, sizeof key, "%.*s.attention.causal", (int)arch.len, arch.p);
+    st = nx_meta_bool(w->cp, key, &causal, false, w->err);
+    w->encoder = !causal && nx_dtype_get(nx_recipe_get(w->opt->recipe)->dtype)->block_len > 1;
+    return st;
+}
+
 static nx_status read_conventions(work *w)
 {
     nx_status st = nx_meta_bool(w->cp, "nexus.rope_halves", &w->pairs, false, w->err);
@@ -260,6 +277,7 @@ static nx_status read_conventions(work *w)
     if (!st) st = nx_meta_bool(w->cp, "nexus.norm_plus_one", &w->norm_plus_one, false, w->err);
     if (!st) st = arch_int(w, "attention.head_count", &w->n_heads);
     w->n_heads_kv = w->n_heads;
+    if (!st) st = read_encoder(w);
     if (!st) st = arch_int(w, "attention.head_count_kv", &w->n_heads_kv);
     return st ? st : arch_int(w, "rope.dimension_count", &w->n_rot);
 }

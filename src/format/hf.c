@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "format/hf_sentence.h"
 #include "format/printable.h"
 #include "os/dir.h"
 
@@ -171,8 +172,12 @@ static nx_status read_config(nx_checkpoint *cp, nx_error *err)
                        hf->config_shown);
     st = nx_json_parse(&hf->config_doc, hf->config_shown, text.p, text.len, NX_JSON_PYTHON, err);
     if (st) return st;
-    nx_hf_facts facts = {.model_name = model_name(cp, name, sizeof name)};
-    st = nx_hf_config_read(&hf->config, hf->config_shown, hf->config_doc.root, &facts, err);
+    nx_hf_sentence sentence = {0};
+    nx_hf_facts    facts = {.model_name = model_name(cp, name, sizeof name), .sentence = &sentence};
+    st = nx_hf_sentence_read(&sentence, hf, err);
+    if (!st)
+        st = nx_hf_config_read(&hf->config, hf->config_shown, hf->config_doc.root, &facts, err);
+    nx_hf_sentence_free(&sentence);
     if (st) return st;
     cp->parts = nx_calloc(1, sizeof *cp->parts);
     if (!cp->parts) return no_memory(hf, "metadata", err);

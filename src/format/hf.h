@@ -3,6 +3,7 @@
  *   folder.c      which kind of folder is this
  *   hf.c          opens it: files, then metadata, then tensors; messages in the folder's words
  *   hf_config.c   config.json -> GGUF's metadata      hf_arch.c   tensor names -> GGUF's
+ *   hf_sentence.c what sentence-transformers adds
  *   hf_files.c    side files, shards and their index
  *   hf_bnb.c      bitsandbytes' tensors with scales   hf_layout.c rows that GGUF orders otherwise
  *

@@ -151,9 +151,26 @@ static const nx_hf_name gpt_neox_names[] = {
     END,
 };
 
+static const nx_hf_name bert_names[] = {
+    {"embeddings.word_embeddings", "token_embd", 0},
+    {"embeddings.position_embeddings", "position_embd", 0},
+    {"embeddings.token_type_embeddings", "token_types", 0},
+    {"embeddings.LayerNorm", "token_embd_norm", 0},
+    {"encoder.layer.#.attention.self.query", "blk.#.attn_q", 0},
+    {"encoder.layer.#.attention.self.key", "blk.#.attn_k", 0},
+    {"encoder.layer.#.attention.self.value", "blk.#.attn_v", 0},
+    {"encoder.layer.#.attention.output.dense", "blk.#.attn_output", 0},
+    {"encoder.layer.#.attention.output.LayerNorm", "blk.#.attn_output_norm", 0},
+    {"encoder.layer.#.intermediate.dense", "blk.#.ffn_up", 0},
+    {"encoder.layer.#.output.dense", "blk.#.ffn_down", 0},
+    {"encoder.layer.#.output.LayerNorm", "blk.#.layer_output_norm", 0},
+    END,
+};
+
 static const char *const model_prefix[] = {"model.", NULL};
 static const char *const gpt2_prefix[] = {"transformer.", NULL};
 static const char *const neox_prefix[] = {"gpt_neox.", NULL};
+static const char *const bert_prefixes[] = {"bert.", "", NULL};
 /* Alone, or as the text half of a model that sees: its names in transformers 5, and before. */
 static const char *const gemma3_prefixes[] = {"model.language_model.", "language_model.model.",
                                               "language_model.", "model.", NULL};
@@ -498,6 +515,23 @@ static const nx_hf_arch archs[] = {
         .attn_bias = "attention_bias",
         .ffn_bias = "mlp_bias",
     },
+    {
+        .model_type = "bert",
+        .gguf = "bert",
+        .stem = "Bert",
+        .prefixes = bert_prefixes,
+        .names = bert_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER,
+        .vocab = 30522,
+        .embd = 768,
+        .ff = 3072,
+        .layers = 12,
+        .heads = 12,
+        .ctx = 512,
+        .eps = 1e-12,
+        .tied = true,
+        .activation = "gelu",
+    },
 };
 
 enum { N_ARCHS = sizeof archs / sizeof *archs };
@@ -534,11 +568,22 @@ static bool begins_with(nx_str s, const char *start)
 
 bool nx_hf_name_ignored(nx_str name)
 {
-    static const char *const ends[] = {"rotary_emb.inv_freq",    ".attn.bias",
-                                       ".attn.masked_bias",      ".attention.bias",
-                                       ".attention.masked_bias", NULL};
-    static const char *const starts[] = {"vision_tower.", "model.vision_tower.",
-                                         "multi_modal_projector.", "model.multi_modal_projector.",
+    static const char *const ends[] = {"rotary_emb.inv_freq",
+                                       ".attn.bias",
+                                       ".attn.masked_bias",
+                                       ".attention.bias",
+                                       ".attention.masked_bias",
+                                       "embeddings.position_ids",
+                                       "pooler.dense.weight",
+                                       "pooler.dense.bias",
+                                       NULL};
+    /* The last two: what BERT was trained with, and the head of its first task. */
+    static const char *const starts[] = {"vision_tower.",
+                                         "model.vision_tower.",
+                                         "multi_modal_projector.",
+                                         "model.multi_modal_projector.",
+                                         "cls.predictions.",
+                                         "cls.seq_relationship.",
                                          NULL};
 
     for (const char *const *e = ends; *e; e++)
@@ -604,12 +649,15 @@ static bool fill(char *out, size_t cap, const char *pattern, const numbers *with
 /* Take ".weight" or ".bias" off the end of *name. */
 static bool take_suffix(nx_str *name, nx_str *suffix)
 {
-    static const char *const known[] = {".weight", ".bias"};
+    static const char *const known[][2] = {{".weight", ".weight"},
+                                           {".bias", ".bias"},
+                                           {"LayerNorm.gamma", ".weight"}, /* of the first BERTs */
+                                           {"LayerNorm.beta", ".bias"}};
 
-    for (int i = 0; i < 2; i++) {
-        if (!ends_with(*name, known[i])) continue;
-        *suffix = nx_str_of(known[i]);
-        name->len -= suffix->len;
+    for (int i = 0; i < 4; i++) {
+        if (!ends_with(*name, known[i][0])) continue;
+        *suffix = nx_str_of(known[i][1]);
+        name->len -= strlen(strrchr(known[i][0], '.'));
         return true;
     }
     return false;

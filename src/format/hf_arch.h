@@ -47,6 +47,7 @@ enum {                            /* nx_hf_arch.traits */
        NX_HF_GPT2 = 1 << 8,
        NX_HF_NEOX = 1 << 9,
        NX_HF_TWO_ROPES = 1 << 10, /* Gemma 3: windowed layers have their own rope */
+       NX_HF_ENCODER = 1 << 11,   /* sees both ways, has no head */
 };
 
 typedef struct nx_hf_arch {

@@ -7,12 +7,14 @@
 
 #include "base/alloc.h"
 #include "format/hf_reader.h"
+#include "format/hf_sentence.h"
 #include "format/printable.h"
 
 enum {
     GGUF_BYTES_MAX = 1 << 20,
     SIZE_MAX_ANY = 1 << 24, /* sides of matrices */
     VOCAB_MAX = 1 << 28,
+    TYPES_MAX = 1 << 16,
     CTX_MAX = 1 << 28,
     HEADS_MAX = 1 << 14,
     EXPERTS_MAX = 1 << 16,
@@ -22,7 +24,7 @@ enum {
 
 static void refuse_arch(nx_hf_reader *r, const char *field, nx_str found)
 {
-    char   known[256] = "", shown[64];
+    char   known[512] = "", shown[64];
     size_t len = 0;
 
     for (int i = 0; nx_hf_arch_at(i) && len < sizeof known; i++)
@@ -35,9 +37,10 @@ static void refuse_arch(nx_hf_reader *r, const char *field, nx_str found)
 /* "LlamaForCausalLM", "LlamaModel", "GPT2LMHeadModel" for the stem "Llama" or "GPT2". */
 static bool class_fits(nx_str name, const char *stem)
 {
-    static const char *const ends[] = {"ForCausalLM", "LMHeadModel", "Model", "TextModel",
-                                       "ForConditionalGeneration"};
-    size_t                   n = strlen(stem);
+    static const char *const ends[] = {
+        "ForCausalLM", "LMHeadModel",   "Model", "TextModel", "ForConditionalGeneration",
+        "ForMaskedLM", "ForPreTraining"};
+    size_t n = strlen(stem);
 
     if (name.len < n || memcmp(name.p, stem, n) != 0) return false;
     nx_str rest = {name.p + n, name.len - n};
@@ -422,6 +425,21 @@ static void read_gpt2(nx_hf_reader *r)
                        true);
 }
 
+/* What no encoder here does, and the segments that it tells apart. */
+static void read_encoder(nx_hf_reader *r)
+{
+    const nx_json *positions = nx_json_get(r->root, "position_embedding_type");
+
+    if (nx_hf_bool(r, r->root, "is_decoder", false))
+        nx_hf_refuse(r, NX_EUNSUPPORTED, "is_decoder", "true, expected an encoder");
+    if (!nx_json_absent(positions) && !nx_json_is(positions, "absolute"))
+        nx_hf_refuse(r, NX_EUNSUPPORTED, "position_embedding_type",
+                     "line %u: only \"absolute\" is supported", positions->line);
+    nx_hf_put_bool(r, "attention.causal", "model_type", false);
+    nx_hf_put_u32(r, "tokenizer.ggml.token_type_count", "type_vocab_size",
+                  nx_hf_int(r, r->root, "type_vocab_size", 2, 1, TYPES_MAX));
+}
+
 /* ---- The whole ---- */
 
 static void read_all(nx_hf_reader *r, const nx_json *outer)
@@ -431,6 +449,7 @@ static void read_all(nx_hf_reader *r, const nx_json *outer)
     bool tied = nx_hf_bool(r, r->root, "tie_word_embeddings", r->arch->tied);
 
     if (outer != r->root) tied = nx_hf_bool(r, outer, "tie_word_embeddings", tied);
+    if (r->arch->traits & NX_HF_ENCODER) tied = true; /* there is no head */
     nx_hf_put_string(r, "general.architecture", "model_type", r->arch->gguf);
     nx_hf_put_string(r, "general.name", "model_type", r->facts->model_name);
     read_sizes(r);
@@ -446,6 +465,8 @@ static void read_all(nx_hf_reader *r, const nx_json *outer)
     if (r->arch->traits & NX_HF_GEMMA) read_gemma(r);
     if (r->arch->traits & NX_HF_GRANITE) read_granite(r);
     if (r->arch->traits & NX_HF_GPT2) read_gpt2(r);
+    if (r->arch->traits & NX_HF_ENCODER) read_encoder(r);
+    nx_hf_put_sentence(r, r->facts->sentence);
     if (r->arch->traits & NX_HF_NEOX)
         nx_hf_put_bool(r, "use_parallel_residual", "use_parallel_residual",
                        nx_hf_bool(r, r->root, "use_parallel_residual", true));

@@ -44,9 +44,10 @@ typedef struct nx_hf_config {
     nx_arena          arena;
 } nx_hf_config;
 
-/* What the weights tell and config.json doesn't. */
+/* What other files tell and config.json doesn't. */
 typedef struct nx_hf_facts {
-    const char *model_name; /* general.name */
+    const char                  *model_name; /* general.name */
+    const struct nx_hf_sentence *sentence;   /* of sentence-transformers; may be NULL */
 } nx_hf_facts;
 
 /* Translate. root is the parsed config.json, file its path in messages. NX_EUNSUPPORTED names an

@@ -7,6 +7,7 @@
 #include "format/hf.h"
 #include "format/printable.h"
 #include "os/dir.h"
+#include "os/file.h"
 
 #define INDEX_NAME "model.safetensors.index.json"
 
@@ -50,6 +51,26 @@ static nx_status add_side(nx_checkpoint *cp, const char *name, nx_error *err)
     return st;
 }
 
+/* "1_Pooling/config.json" and its like, of sentence-transformers. */
+static nx_status add_modules(nx_checkpoint *cp, const nx_listing *d, nx_error *err)
+{
+    nx_status st = NX_OK;
+
+    for (size_t i = 0; i < d->n && !st; i++) {
+        const char *under = strchr(d->names[i], '_');
+        char        name[300], *path;
+        if (!under || d->names[i][0] < '0' || d->names[i][0] > '9' || strlen(d->names[i]) > 255)
+            continue;
+        snprintf(name, sizeof name, "%s/config.json", d->names[i]);
+        st = join(&path, cp, name, err);
+        if (st) return st;
+        bool there = nx_file_exists(path);
+        nx_free(path);
+        if (there) st = add_side(cp, name, err);
+    }
+    return st;
+}
+
 static nx_status add_templates(nx_checkpoint *cp, nx_error *err)
 {
     static const char folder[] = "additional_chat_templates";
@@ -88,12 +109,16 @@ nx_status nx_hf_open_sides(nx_checkpoint *cp, const nx_listing *d, nx_error *err
         "vocab.txt",
         "spiece.model",
         "tekken.json",
+        "modules.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
     };
     nx_status st = NX_OK;
 
     for (size_t i = 0; i < sizeof known / sizeof *known && !st; i++)
         if (nx_listing_has(d, known[i])) st = add_side(cp, known[i], err);
     if (!st && nx_listing_has(d, "additional_chat_templates")) st = add_templates(cp, err);
+    if (!st && nx_listing_has(d, "modules.json")) st = add_modules(cp, d, err);
     return st;
 }
 

@@ -117,7 +117,8 @@ bool nx_hf_bool(nx_hf_reader *r, const nx_json *in, const char *fields, bool fal
 static const char *note(nx_hf_reader *r, const char *key, const char *fields)
 {
     nx_hf_config *c = r->out;
-    bool          whole = strncmp(key, "nexus.", 6) == 0 || strncmp(key, "general.", 8) == 0;
+    bool          whole = strncmp(key, "nexus.", 6) == 0 || strncmp(key, "general.", 8) == 0 ||
+                 strncmp(key, "tokenizer.", 10) == 0;
 
     if (r->st) return NULL;
     if (c->n_origins == c->origins_cap) {
@@ -163,6 +164,13 @@ void nx_hf_put_string(nx_hf_reader *r, const char *key, const char *fields, cons
     const char *full = note(r, key, fields);
 
     if (full) nx_gguf_put_string(r->w, full, nx_str_of(text));
+}
+
+void nx_hf_put_str(nx_hf_reader *r, const char *key, const char *fields, nx_str text)
+{
+    const char *full = text.p ? note(r, key, fields) : NULL;
+
+    if (full) nx_gguf_put_string(r->w, full, text);
 }
 
 void nx_hf_put_bools(nx_hf_reader *r, const char *key, const char *fields, const bool *x, int64_t n)

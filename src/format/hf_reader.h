@@ -41,12 +41,15 @@ double nx_hf_number(nx_hf_reader *r, const nx_json *in, const char *fields, doub
 bool   nx_hf_bool(nx_hf_reader *r, const nx_json *in, const char *fields, bool fallback);
 bool   nx_hf_bool_of(nx_hf_reader *r, const nx_json *v, const char *field, bool fallback);
 
-/* Put ARCH.key, or `key` itself where it begins with "nexus." or "general."; fields: where it came
+/* Put ARCH.key, or `key` itself where it begins with "nexus.", "general." or
+ * "tokenizer."; fields: where it came
  * from, as above. */
 void nx_hf_put_u32(nx_hf_reader *r, const char *key, const char *fields, int64_t x);
 void nx_hf_put_f32(nx_hf_reader *r, const char *key, const char *fields, double x);
 void nx_hf_put_bool(nx_hf_reader *r, const char *key, const char *fields, bool x);
 void nx_hf_put_string(nx_hf_reader *r, const char *key, const char *fields, const char *text);
+/* Nothing where p is NULL. */
+void nx_hf_put_str(nx_hf_reader *r, const char *key, const char *fields, nx_str text);
 void nx_hf_put_bools(nx_hf_reader *r, const char *key, const char *fields, const bool *x,
                      int64_t n);
 

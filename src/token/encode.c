@@ -109,15 +109,22 @@ nx_status nx_encode_spans(const nx_vocab *v, nx_ids *out, const char *text, cons
     return st;
 }
 
-/* The ids that stand before (or after) a text of their own accord. */
-static nx_status add_around(const nx_vocab *v, nx_ids *out, bool after, nx_error *err)
+void nx_vocab_around(const nx_vocab *v, bool after, const int32_t **ids, size_t *n)
 {
     const nx_vocab_special *s = &v->special;
-    const int32_t          *ids = after ? &s->eos : &s->bos;
-    size_t                  n = (after ? s->add_eos : s->add_bos) && *ids >= 0;
-    nx_status               st = NX_OK;
 
-    if (v->ops && v->ops->around) v->ops->around(v, after, &ids, &n);
+    *ids = after ? &s->eos : &s->bos;
+    *n = (after ? s->add_eos : s->add_bos) && **ids >= 0;
+    if (v->ops && v->ops->around) v->ops->around(v, after, ids, n);
+}
+
+static nx_status add_around(const nx_vocab *v, nx_ids *out, bool after, nx_error *err)
+{
+    const int32_t *ids;
+    size_t         n;
+    nx_status      st = NX_OK;
+
+    nx_vocab_around(v, after, &ids, &n);
     for (size_t i = 0; !st && i < n; i++) st = nx_ids_add(out, ids[i], err);
     return st;
 }

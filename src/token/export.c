@@ -262,6 +262,71 @@ static nx_status put_model(const nx_vocab *v, nx_gguf_writer *w, table *t, nx_er
     return NX_OK;
 }
 
+/* ---- WordPiece -------------------------------------------------------------------------------- */
+
+/* BertNormalizer with all of its steps, or with those alone that keep capitals and accents. */
+static bool is_bert_text(const nx_tj *tj, bool *keeps_case)
+{
+    static const nx_tj_norm_kind steps[] = {NX_TJ_CLEAN, NX_TJ_IDEOGRAPHS, NX_TJ_NFD, NX_TJ_BARE,
+                                            NX_TJ_LOWERCASE};
+    const nx_tj_pre             *p = tj->pres;
+
+    *keeps_case = tj->n_norms == 2;
+    if (tj->n_norms != 2 && tj->n_norms != 5) return false;
+    for (int i = 0; i < tj->n_norms; i++)
+        if (tj->norms[i].kind != steps[i]) return false;
+    return tj->n_pres == 2 && p[0].kind == NX_TJ_CLASS && p[0].of == NX_TJ_WHITE &&
+           p[0].behaviour == NX_TJ_REMOVED && p[1].kind == NX_TJ_CLASS &&
+           p[1].of == NX_TJ_PUNCTUATION && p[1].behaviour == NX_TJ_ISOLATED;
+}
+
+/* "##ing" is "ing" in GGUF, and "king" is "\u2581king"; what stands in brackets stays as it is. */
+static nx_status mark_words(table *t, nx_error *err)
+{
+    for (int64_t i = 0; i < t->n; i++) {
+        nx_str s = t->texts[i];
+        if (t->types[i] != NX_TOKEN_NORMAL) continue;
+        if (s.len > 1 && s.p[0] == '[' && s.p[s.len - 1] == ']') continue;
+        if (s.len > 2 && s.p[0] == '#' && s.p[1] == '#') {
+            t->texts[i] = (nx_str){s.p + 2, s.len - 2};
+            continue;
+        }
+        char *p = nx_arena_alloc(&t->arena, NX_SPACE_MARK_LEN + s.len, 1);
+        if (!p) return nx_fail(err, NX_ENOMEM, "%lld tokens", (long long)t->n);
+        memcpy(p, NX_SPACE_MARK, NX_SPACE_MARK_LEN);
+        memcpy(p + NX_SPACE_MARK_LEN, s.p, s.len);
+        t->texts[i] = (nx_str){p, NX_SPACE_MARK_LEN + s.len};
+    }
+    return NX_OK;
+}
+
+/* GGUF's reader knows whether letters become small by a word that begins with a capital. */
+static nx_status put_wordpiece(const nx_vocab *v, nx_gguf_writer *w, table *t, nx_error *err)
+{
+    const nx_tj *tj = v->impl;
+    bool         keeps_case, usual = nx_str_eq(tj->model.prefix, NX_STR("##"));
+
+    if (!is_bert_text(tj, &keeps_case) || !usual || tj->model.chars_max != 100)
+        return cannot(err, "this way of cutting words");
+    if (keeps_case != (nx_vocab_find(v, NX_STR("The")) >= 0))
+        return cannot(err, "capitals in this vocabulary");
+    if (tj->front.n != 1 || tj->back.n != 1) return cannot(err, "what stands around a text");
+    nx_status st = mark_words(t, err);
+    if (st) return st;
+    nx_gguf_put_string(w, KEY "model", NX_STR("bert"));
+    nx_gguf_put_string(w, KEY "pre", NX_STR("default"));
+    nx_gguf_put_strings(w, KEY "tokens", t->texts, t->n);
+    nx_gguf_put_i32s(w, KEY "token_type", t->types, t->n);
+    put_id(w, KEY "cls_token_id", tj->front.ids[0]);
+    put_id(w, KEY "bos_token_id", tj->front.ids[0]);
+    put_id(w, KEY "eos_token_id", tj->back.ids[0]);
+    put_id(w, KEY "seperator_token_id", tj->back.ids[0]); /* GGUF's spelling */
+    put_id(w, KEY "unknown_token_id", v->special.unk);
+    put_id(w, KEY "padding_token_id", v->special.pad);
+    put_id(w, KEY "mask_token_id", nx_vocab_find(v, NX_STR("[MASK]")));
+    return NX_OK;
+}
+
 /* ---- Ranks in tiktoken's form ----------------------------------------------------------------- */
 
 static int by_rank(const void *pa, const void *pb)
@@ -345,6 +410,8 @@ nx_status nx_vocab_export(const nx_vocab *v, nx_gguf_writer *w, int64_t n_rows, 
 
     if (!st && !nx_tj_is(v)) {
         st = put_other(v, w, &t, err);
+    } else if (!st && ((const nx_tj *)v->impl)->model.kind == NX_TJ_WORDPIECE) {
+        st = put_wordpiece(v, w, &t, err);
     } else if (!st && ((const nx_tj *)v->impl)->model.kind != NX_TJ_BPE) {
         st = cannot(err, v->kind);
     } else if (!st) {

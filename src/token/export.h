@@ -8,7 +8,7 @@
 /* Put tokenizer.ggml.* of v into w: model, pre, tokens, token_type, scores or merges, the special
  * ids, add_bos_token, add_eos_token, add_space_prefix. n_rows: rows of the embedding; those that no
  * token has become "[PAD7]", unused. The chat template is not ours to put.
- * From a tokenizer.json: byte-level BPE ("gpt2") whose pattern llama.cpp has a name for, and BPE
+ * From a tokenizer.json: BERT's WordPiece ("bert"), byte-level BPE ("gpt2") whose pattern llama.cpp has a name for, and BPE
  * over space marks ("llama", each token scored by its merge). From a tokenizer.model: SentencePiece's
  * BPE without a normaliser ("llama") and Unigram ("t5"), and ranks in tiktoken's form ("gpt2"). NX_EUNSUPPORTED says what GGUF can't
  * say of others; NX_ENOMEM. Errors of w stay in w. */

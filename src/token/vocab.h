@@ -71,6 +71,9 @@ enum {
 nx_status nx_vocab_encode(const nx_vocab *v, nx_ids *out, const char *text, size_t len,
                           unsigned flags, nx_error *err);
 
+/* The ids that NX_ENCODE_ADD_SPECIAL puts before (after) a text: a view that dies with v. */
+void nx_vocab_around(const nx_vocab *v, bool after, const int32_t **ids, size_t *n);
+
 /* ---- Decoding ---- */
 
 /* Streaming: bytes of a character that isn't complete are held back. Zero-initialise;
