@@ -67,6 +67,20 @@ static void name_of(char *out, size_t cap, const char *path)
     snprintf(out, cap, "%.*s", (int)len, base);
 }
 
+/* The embedding model that ships, where it does and its name is free. */
+static void add_embedding(spec *specs, nx_model_spec *list, size_t *n, char *path, size_t cap)
+{
+    const char *found;
+    nx_error    err;
+
+    if (*n == NX_MODELS_MAX || nx_embedding_path(&found, path, cap, NULL, &err)) return;
+    name_of(specs[*n].name, sizeof specs[*n].name, found);
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp(specs[i].name, specs[*n].name) == 0) return;
+    list[*n] = (nx_model_spec){specs[*n].name, found};
+    (*n)++;
+}
+
 static int read_models(spec *specs, nx_model_spec *list, size_t *n, const serve_opts *o,
                        char *shipped, size_t cap)
 {
@@ -241,7 +255,7 @@ static int run(serve_opts *o)
 {
     spec         *specs = nx_calloc(NX_MODELS_MAX, sizeof *specs);
     nx_model_spec list[NX_MODELS_MAX];
-    char          shipped[4096];
+    char          shipped[4096], embedding[4096];
     const char  **origins = pointers(&o->origins), **hosts = pointers(&o->hosts);
     nx_server    *s = NULL;
     nx_error      err;
@@ -252,6 +266,7 @@ static int run(serve_opts *o)
     else
         nx_log_error("out of memory");
     if (code == NX_CLI_GO) {
+        add_embedding(specs, list, &o->o.n_models, embedding, sizeof embedding);
         o->o.models = list;
         o->o.origins = origins;
         o->o.n_origins = o->origins.n;

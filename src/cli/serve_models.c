@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/embedder.h"
 #include "engine/plan.h"
 
 /* The cache may take a quarter of the budget, unless somebody says more. */
@@ -32,6 +33,14 @@ static nx_batch_options batch_options(const nx_serve_opts *o, const nx_checkpoin
     return b;
 }
 
+/* Weights, a step's activations, and a full cache of vectors. */
+static void plan_embedder(nx_serve_plan *out, const nx_plan *p)
+{
+    uint64_t cache = (uint64_t)NX_EMBED_CACHE_DEFAULT * (uint64_t)p->hp.n_embd * sizeof(float);
+
+    *out = (nx_serve_plan){.weights = p->weights, .work = p->work + cache, .n_ctx = p->n_ctx};
+}
+
 static nx_status plan_checkpoint(nx_serve_plan *out, const nx_serve_opts *o,
                                  const nx_checkpoint *cp, nx_error *err)
 {
@@ -41,8 +50,15 @@ static nx_status plan_checkpoint(nx_serve_plan *out, const nx_serve_opts *o,
                           .n_batch = o->m.batch ? o->m.batch : NX_BATCH_DEFAULT};
     nx_status       st = nx_parse_recipe(&po.recipe, &o->m, err);
 
+    bool embeds = nx_embed_spec_present(cp);
+    if (embeds) po.n_ctx = 0;
     if (!st) st = nx_plan_make(&p, cp, NULL, &po, err);
     if (st) return st;
+    if (embeds) {
+        plan_embedder(out, &p);
+        nx_plan_free(&p);
+        return NX_OK;
+    }
     nx_batch_options b = batch_options(o, cp, &p.hp);
     uint64_t         kv = nx_kv_bytes(&p.hp, b.kv_dtype, b.n_pos_all);
     uint64_t         beside = nx_batch_bytes_planned(&p.hp, NULL, &b);
@@ -68,6 +84,17 @@ nx_status nx_serve_plan_make(nx_serve_plan *out, const nx_serve_opts *o, const c
     return st;
 }
 
+static bool opener_embeds(void *ctx, const char *path)
+{
+    nx_checkpoint *cp = NULL;
+
+    (void)ctx;
+    if (nx_open_checkpoint(&cp, path, NULL)) return false; /* loading it will tell why */
+    bool embeds = nx_embed_spec_present(cp);
+    nx_checkpoint_close(cp);
+    return embeds;
+}
+
 static nx_status opener_plan(void *ctx, const char *path, uint64_t *bytes, nx_error *err)
 {
     nx_serve_plan p;
@@ -91,18 +118,32 @@ static void name_quant(char *out, size_t cap, const nx_checkpoint *cp)
     snprintf(out, cap, "%s", nx_dtype_get(most)->name);
 }
 
-static nx_status opener_open(void *ctx, const char *path, const nx_service_watch *watch,
-                             nx_model_parts *out, nx_error *err)
+static nx_status open_embedder(const nx_serve_opts *o, const nx_model_opts *m, nx_model_parts *out,
+                               nx_error *err)
 {
-    const nx_serve_opts *o = ctx;
-    nx_model_opts        m = o->m;
-    nx_serve_plan        plan;
-    nx_status            st;
+    nx_model_opts exact = *m;
+    nx_serve_plan plan;
 
-    m.model = path;
-    m.unattended = true;
-    *out = (nx_model_parts){0};
-    st = nx_open_llm(&out->llm, &m, err);
+    exact.exact = true; /* as nexus embed has it */
+    exact.ctx = 0;
+    nx_status st = nx_open_llm(&out->llm, &exact, err);
+    if (!st) st = nx_embedder_open(&out->embedder, out->llm, NULL, err);
+    if (!st) st = plan_checkpoint(&plan, o, out->llm->cp, err);
+    if (st) {
+        nx_embedder_close(out->embedder);
+        *out = (nx_model_parts){0};
+        return st;
+    }
+    out->bytes = plan.weights + plan.kv + plan.work;
+    return NX_OK;
+}
+
+static nx_status open_batch(const nx_serve_opts *o, const nx_model_opts *m,
+                            const nx_service_watch *watch, nx_model_parts *out, nx_error *err)
+{
+    nx_serve_plan plan;
+    nx_status     st = nx_open_llm(&out->llm, m, err);
+
     if (st) return st;
     nx_batch_options b = batch_options(o, out->llm->cp, &out->llm->model->hp);
     b.watch = *watch;
@@ -115,6 +156,21 @@ static nx_status opener_open(void *ctx, const char *path, const nx_service_watch
         return st;
     }
     out->bytes = plan.weights + plan.kv + plan.work;
+    return NX_OK;
+}
+
+static nx_status opener_open(void *ctx, const char *path, const nx_service_watch *watch,
+                             nx_model_parts *out, nx_error *err)
+{
+    const nx_serve_opts *o = ctx;
+    nx_model_opts        m = o->m;
+
+    m.model = path;
+    m.unattended = true;
+    *out = (nx_model_parts){0};
+    nx_status st = opener_embeds(ctx, path) ? open_embedder(o, &m, out, err)
+                                            : open_batch(o, &m, watch, out, err);
+    if (st) return st;
     name_quant(out->quant, sizeof out->quant, out->llm->cp);
     snprintf(out->device, sizeof out->device, "cpu");
     snprintf(out->arch, sizeof out->arch, "%s", out->llm->model->arch->name);
@@ -125,12 +181,18 @@ static void opener_close(void *ctx, nx_model_parts *parts)
 {
     (void)ctx;
     if (parts->service) parts->service->ops->destroy(parts->service);
-    nx_llm_close(parts->llm);
+    if (parts->embedder)
+        nx_embedder_close(parts->embedder); /* and its llm */
+    else
+        nx_llm_close(parts->llm);
     *parts = (nx_model_parts){0};
 }
 
 nx_model_opener nx_serve_opener(nx_serve_opts *o)
 {
-    return (nx_model_opener){
-        .ctx = o, .plan = opener_plan, .open = opener_open, .close = opener_close};
+    return (nx_model_opener){.ctx = o,
+                             .embeds = opener_embeds,
+                             .plan = opener_plan,
+                             .open = opener_open,
+                             .close = opener_close};
 }

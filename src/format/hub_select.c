@@ -208,6 +208,14 @@ static bool is_usual_weights(const char *path)
            (strncmp(path, "model-0", 7) == 0 && ends_with(path, ".safetensors"));
 }
 
+/* "1_Pooling/config.json" of sentence-transformers. */
+static bool is_module(const char *path)
+{
+    const char *slash = strchr(path, '/');
+
+    return path[0] >= '0' && path[0] <= '9' && slash && strcmp(slash, "/config.json") == 0;
+}
+
 static bool is_companion(const char *path)
 {
     static const char *const names[] = {"config.json",
@@ -223,6 +231,9 @@ static bool is_companion(const char *path)
                                         "chat_template.json",
                                         "chat_template.jinja",
                                         "model.safetensors.index.json",
+                                        "modules.json",
+                                        "sentence_bert_config.json",
+                                        "config_sentence_transformers.json",
                                         "LICENSE",
                                         "LICENSE.txt",
                                         "LICENSE.md",
@@ -230,7 +241,7 @@ static bool is_companion(const char *path)
 
     for (const char *const *name = names; *name; name++)
         if (strcmp(path, *name) == 0) return true;
-    return (!strchr(path, '/') && ends_with(path, ".tiktoken")) ||
+    return (!strchr(path, '/') && ends_with(path, ".tiktoken")) || is_module(path) ||
            (strncmp(path, "additional_chat_templates/", 26) == 0 && ends_with(path, ".jinja"));
 }
 

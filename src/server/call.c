@@ -229,7 +229,7 @@ static void on_model(void *ctx, nx_loaded *model, const nx_error *err)
     nx_call_release(c);
 }
 
-void nx_call_with_model(nx_call *c, void (*then)(nx_call *c))
+void nx_call_with_model(nx_call *c, nx_model_use purpose, void (*then)(nx_call *c))
 {
     nx_str   name = c->body ? nx_field_string(c->route->request, c->body, "model") : NX_STR("");
     nx_error err = {0};
@@ -237,7 +237,7 @@ void nx_call_with_model(nx_call *c, void (*then)(nx_call *c))
     c->with_model = then;
     c->waiter = (nx_model_waiter){.ready = on_model, .ctx = c};
     nx_call_retain(c); /* while it waits */
-    switch (nx_models_use(c->server->models, &c->model, name, &c->waiter, &err)) {
+    switch (nx_models_use(c->server->models, &c->model, name, purpose, &c->waiter, &err)) {
     case NX_USE_LATER: return;
     case NX_USE_READY: then(c); break;
     case NX_USE_REFUSED:

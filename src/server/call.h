@@ -77,8 +77,8 @@ int        nx_error_status(const nx_error *err); /* 400, 404, 503, 500, ... */
 
 /* ---- The model of a call ---- */
 
-/* Find the model that the body names (or the default one) and go on with it: at once, or when it is
- * loaded; or refuse. then runs on this thread or another. */
-void nx_call_with_model(nx_call *c, void (*then)(nx_call *c));
+/* Find the model that the body names (or the first one for that purpose) and go on with it: at once, or
+ * when it is loaded; or refuse. then runs on this thread or another. */
+void nx_call_with_model(nx_call *c, nx_model_use purpose, void (*then)(nx_call *c));
 
 #endif

@@ -76,6 +76,20 @@ static void add_time(nx_jw *w, const char *key, int64_t s)
         nx_jw_null(w, key);
 }
 
+/* Of embeddings. */
+static void add_cache(nx_jw *w, const nx_embed_cache_stats *s)
+{
+    uint64_t all = s->n_hits + s->n_misses;
+
+    nx_jw_open(w, "cache", '{');
+    nx_jw_int(w, "size", s->n);
+    nx_jw_int(w, "max_size", s->n_max);
+    nx_jw_u64(w, "hits", s->n_hits);
+    nx_jw_u64(w, "misses", s->n_misses);
+    nx_jw_number(w, "hit_rate", all ? (double)s->n_hits / (double)all : 0, 6);
+    nx_jw_close(w, '}');
+}
+
 static void add_model(void *ctx, const nx_model_view *v)
 {
     nx_jw *w = ctx;
@@ -92,6 +106,8 @@ static void add_model(void *ctx, const nx_model_view *v)
     nx_jw_int(w, "running", v->has_stats ? v->stats.n_running : 0);
     nx_jw_int(w, "waiting", v->has_stats ? v->stats.n_waiting : 0);
     add_time(w, "last_used_at", v->last_used_s);
+    nx_jw_text(w, "purpose", v->purpose == NX_MODEL_EMBEDS ? "embeds" : "generates");
+    if (v->purpose == NX_MODEL_EMBEDS) add_cache(w, &v->cache);
     if (v->error.status)
         nx_jw_text(w, "error", v->error.text);
     else

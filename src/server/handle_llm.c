@@ -160,17 +160,17 @@ static void batch(nx_call *c)
 
 void nx_handle_llm_generate(nx_call *c)
 {
-    nx_call_with_model(c, generate);
+    nx_call_with_model(c, NX_MODEL_GENERATES, generate);
 }
 
 void nx_handle_llm_chat(nx_call *c)
 {
-    nx_call_with_model(c, chat);
+    nx_call_with_model(c, NX_MODEL_GENERATES, chat);
 }
 
 void nx_handle_llm_batch_generate(nx_call *c)
 {
-    nx_call_with_model(c, batch);
+    nx_call_with_model(c, NX_MODEL_GENERATES, batch);
 }
 
 /* ---- About the model ---- */

@@ -31,7 +31,7 @@ static void chat(nx_call *c)
 
 void nx_handle_v1_chat_completions(nx_call *c)
 {
-    nx_call_with_model(c, chat);
+    nx_call_with_model(c, NX_MODEL_GENERATES, chat);
 }
 
 /* ---- Text ---- */
@@ -113,7 +113,7 @@ static void complete(nx_call *c)
 
 void nx_handle_v1_completions(nx_call *c)
 {
-    nx_call_with_model(c, complete);
+    nx_call_with_model(c, NX_MODEL_GENERATES, complete);
 }
 
 /* ---- Tokens ---- */
@@ -139,7 +139,7 @@ static void tokenize(nx_call *c)
         nx_call_refuse_error(c, &err, field);
         return;
     }
-    c->model->parts.service->ops->stats(c->model->parts.service, &stats);
+    nx_model_parts_stats(&c->model->parts, &stats);
     nx_jw_open(&w, NULL, '{');
     nx_jw_ids(&w, "tokens", ids.ids, ids.n);
     nx_jw_u64(&w, "count", ids.n);
@@ -178,12 +178,12 @@ static void detokenize(nx_call *c)
 
 void nx_handle_v1_tokenize(nx_call *c)
 {
-    nx_call_with_model(c, tokenize);
+    nx_call_with_model(c, NX_MODEL_ANY, tokenize);
 }
 
 void nx_handle_v1_detokenize(nx_call *c)
 {
-    nx_call_with_model(c, detokenize);
+    nx_call_with_model(c, NX_MODEL_ANY, detokenize);
 }
 
 /* ---- Models ---- */

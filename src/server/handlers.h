@@ -15,6 +15,7 @@
     X(v1_model)                                                                                    \
     X(v1_chat_completions)                                                                         \
     X(v1_completions)                                                                              \
+    X(v1_embeddings)                                                                               \
     X(v1_tokenize)                                                                                 \
     X(v1_detokenize)                                                                               \
     X(admin_requests)                                                                              \

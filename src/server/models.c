@@ -18,6 +18,7 @@ typedef struct entry {
     nx_loaded        loaded; /* first: a use is a pointer to it */
     nx_models       *all;
     char            *name, *path;
+    nx_model_use     purpose;
     nx_model_state   state;
     bool             loading; /* a thread loads it, or will when it is UNLOADING no more */
     bool             eager;   /* that load is an operator's */
@@ -67,6 +68,26 @@ static entry *find(const nx_models *m, nx_str name)
     return NULL;
 }
 
+/* Of that name; without one, the first that is for it. */
+static entry *find_for(const nx_models *m, nx_str name, nx_model_use purpose)
+{
+    if (name.len || purpose == NX_MODEL_ANY) return find(m, name);
+    for (int i = 0; i < m->n; i++)
+        if (m->entries[i]->purpose == purpose) return m->entries[i];
+    return NULL;
+}
+
+static nx_status check_purpose(const entry *e, nx_model_use purpose, nx_error *err)
+{
+    if (purpose == NX_MODEL_ANY || e->purpose == purpose) return NX_OK;
+    if (purpose == NX_MODEL_EMBEDS)
+        return nx_fail(err, NX_EUNSUPPORTED,
+                       "model %s generates text, it doesn't embed. Name an embedding model",
+                       e->name);
+    return nx_fail(err, NX_EUNSUPPORTED,
+                   "model %s embeds texts (POST /v1/embeddings), it doesn't generate any", e->name);
+}
+
 static bool is_name(const char *name)
 {
     size_t len = strlen(name);
@@ -106,6 +127,7 @@ nx_status nx_models_add(nx_models *m, const char *name, const char *path, nx_err
     if (!is_name(name))
         return nx_fail(err, NX_EINVAL,
                        "a model's name has 1 to 200 printable characters without spaces");
+    bool embeds = m->opt.opener.embeds && m->opt.opener.embeds(m->opt.opener.ctx, path);
     pthread_mutex_lock(&m->lock);
     if (find(m, nx_str_of(name)))
         st = nx_fail(err, NX_EINVAL, "there are two models named '%s'", name);
@@ -118,6 +140,7 @@ nx_status nx_models_add(nx_models *m, const char *name, const char *path, nx_err
     }
     if (!st) {
         e->created_s = nx_clock_unix_ms() / 1000;
+        e->purpose = embeds ? NX_MODEL_EMBEDS : NX_MODEL_GENERATES;
         e->loaded.name = e->name;
         e->loaded.metrics = nx_metrics_model(m->opt.metrics, name);
         m->entries[m->n++] = e;
@@ -137,7 +160,7 @@ static void unload_locked(nx_models *m, entry *e)
 
     e->state = NX_MODEL_UNLOADING;
     pthread_mutex_unlock(&m->lock);
-    e->loaded.parts.service->ops->stats(e->loaded.parts.service, &last);
+    nx_model_parts_stats(&e->loaded.parts, &last);
     nx_model_metrics_unloaded(e->loaded.metrics, e->load, &last);
     nx_chat_close(e->loaded.chat);
     m->opt.opener.close(m->opt.opener.ctx, &e->loaded.parts);
@@ -219,7 +242,8 @@ static nx_status load(nx_models *m, entry *e, nx_error *err)
     if (st) return st;
     double  seconds = (double)(nx_clock_ns() - start) * 1e-9;
     nx_llm *llm = e->loaded.parts.llm;
-    if (llm->vocab) nx_chat_open(&e->loaded.chat, llm->cp, llm->vocab, NULL, &e->loaded.chat_error);
+    if (llm->vocab && e->loaded.parts.service)
+        nx_chat_open(&e->loaded.chat, llm->cp, llm->vocab, NULL, &e->loaded.chat_error);
     e->load = nx_model_metrics_loaded(e->loaded.metrics, e->loaded.parts.arch,
                                       e->loaded.parts.quant, seconds);
     nx_log_info("model %s loaded in %.2f s", e->name, seconds);
@@ -325,15 +349,18 @@ nx_status nx_models_unload(nx_models *m, nx_str name, nx_error *err)
 
 /* ---- Using ---- */
 
-nx_use nx_models_use(nx_models *m, nx_loaded **out, nx_str name, nx_model_waiter *w, nx_error *err)
+nx_use nx_models_use(nx_models *m, nx_loaded **out, nx_str name, nx_model_use purpose,
+                     nx_model_waiter *w, nx_error *err)
 {
     nx_use use = NX_USE_REFUSED;
 
     *out = NULL;
     pthread_mutex_lock(&m->lock);
-    entry *e = find(m, name);
+    entry *e = find_for(m, name, purpose);
     if (!e) {
         unknown(m, name, err);
+    } else if (check_purpose(e, purpose, err)) {
+        use = NX_USE_REFUSED;
     } else if (e->state == NX_MODEL_READY) {
         e->n_uses++;
         e->last_used_s = nx_clock_unix_ms() / 1000;
@@ -398,6 +425,13 @@ static nx_model_state state_of(const entry *e)
     return e->loading ? NX_MODEL_LOADING : e->state;
 }
 
+void nx_model_parts_stats(const nx_model_parts *p, nx_service_stats *out)
+{
+    *out = (nx_service_stats){0};
+    if (p->service) p->service->ops->stats(p->service, out);
+    if (p->embedder) out->n_ctx = nx_embedder_spec(p->embedder)->length_max;
+}
+
 static void view_of(nx_model_view *v, const nx_models *m, const entry *e)
 {
     const nx_model_parts *p = &e->loaded.parts;
@@ -411,6 +445,7 @@ static void view_of(nx_model_view *v, const nx_models *m, const entry *e)
                          .planned_bytes = e->planned,
                          .created_s = e->created_s,
                          .last_used_s = e->last_used_s,
+                         .purpose = e->purpose,
                          .n_uses = e->n_uses,
                          .error = e->error,
                          .has_stats = ready};
@@ -418,7 +453,8 @@ static void view_of(nx_model_view *v, const nx_models *m, const entry *e)
     memcpy(v->quant, p->quant, sizeof v->quant);
     memcpy(v->device, p->device, sizeof v->device);
     memcpy(v->arch, p->arch, sizeof v->arch);
-    p->service->ops->stats(p->service, &v->stats);
+    nx_model_parts_stats(p, &v->stats);
+    if (p->embedder) v->cache = nx_embedder_cache(p->embedder);
     v->n_ctx = v->stats.n_ctx;
 }
 
@@ -458,7 +494,7 @@ void nx_models_sample(nx_models *m)
     for (int i = 0; i < m->n; i++) {
         entry *e = m->entries[i];
         if (e->state != NX_MODEL_READY) continue;
-        e->loaded.parts.service->ops->stats(e->loaded.parts.service, &s);
+        nx_model_parts_stats(&e->loaded.parts, &s);
         nx_model_metrics_sample(e->loaded.metrics, e->load, &s);
     }
     pthread_mutex_unlock(&m->lock);

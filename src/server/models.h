@@ -11,6 +11,7 @@
 #ifndef NX_SERVER_MODELS_H
 #define NX_SERVER_MODELS_H
 
+#include "engine/embedder.h"
 #include "engine/llm.h"
 #include "engine/service.h"
 #include "server/metrics.h"
@@ -18,18 +19,28 @@
 
 #define NX_MODELS_MAX 64
 
-/* An open model. */
+/* What a model is for. */
+typedef enum nx_model_use {
+    NX_MODEL_GENERATES,
+    NX_MODEL_EMBEDS,
+    NX_MODEL_ANY, /* of questions: either will do */
+} nx_model_use;
+
+/* An open model: one that generates has a service, one that embeds an embedder, which owns its llm. */
 typedef struct nx_model_parts {
-    nx_llm     *llm;
-    nx_service *service;
-    uint64_t    bytes;      /* what it takes, weights included */
-    char        quant[32];  /* "q8_0": of most of its weights */
-    char        device[32]; /* "cpu" */
-    char        arch[32];
+    nx_llm      *llm;
+    nx_service  *service;
+    nx_embedder *embedder;
+    uint64_t     bytes;      /* what it takes, weights included */
+    char         quant[32];  /* "q8_0": of most of its weights */
+    char         device[32]; /* "cpu" */
+    char         arch[32];
 } nx_model_parts;
 
 typedef struct nx_model_opener {
     void *ctx;
+    /* Is the model at path one that embeds? Quick; false also where it can't be read. NULL: none is. */
+    bool (*embeds)(void *ctx, const char *path);
     /* Bytes that the model at path will take. Quick: nothing is loaded. */
     nx_status (*plan)(void *ctx, const char *path, uint64_t *bytes, nx_error *err);
     /* Open it and start its service, watched by watch. Called on a thread of its own. */
@@ -81,14 +92,19 @@ typedef struct nx_model_waiter {
 
 typedef enum nx_use { NX_USE_READY, NX_USE_LATER, NX_USE_REFUSED } nx_use;
 
-/* Use the model of that name (empty: the default one). READY: *out, until nx_models_release. LATER: it is
- * being loaded now, w->ready will be called. REFUSED: NX_ENOENT, the names that there are; NX_EBUSY: it is
- * being loaded at an operator's wish; or why it can't be loaded. */
-nx_use nx_models_use(nx_models *m, nx_loaded **out, nx_str name, nx_model_waiter *w, nx_error *err);
+/* Use the model of that name (empty: the first one that is for it). READY: *out, until nx_models_release.
+ * LATER: it is being loaded now, w->ready will be called. REFUSED: NX_ENOENT, the names that there are;
+ * NX_EUNSUPPORTED: it is for something else; NX_EBUSY: it is being loaded at an operator's wish; or why
+ * it can't be loaded. */
+nx_use nx_models_use(nx_models *m, nx_loaded **out, nx_str name, nx_model_use purpose,
+                     nx_model_waiter *w, nx_error *err);
 void   nx_models_release(nx_models *m, nx_loaded *model);
 
 /* Once a second or so: unload what was idle too long. */
 void nx_models_tick(nx_models *m);
+
+/* What the service of a loaded model counts; of one that embeds only n_ctx says something. */
+void nx_model_parts_stats(const nx_model_parts *p, nx_service_stats *out);
 
 typedef enum nx_model_state {
     NX_MODEL_UNLOADED,
@@ -101,17 +117,19 @@ typedef enum nx_model_state {
 const char *nx_model_state_name(nx_model_state s); /* "ready" */
 
 typedef struct nx_model_view {
-    const char      *name, *path;
-    nx_model_state   state;
-    bool             is_default;
-    uint64_t         bytes, planned_bytes;   /* 0: unknown */
-    int64_t          created_s, last_used_s; /* Unix time; 0: never */
-    int32_t          n_uses;
-    char             quant[32], device[32], arch[32];
-    int32_t          n_ctx;
-    bool             has_stats;
-    nx_service_stats stats; /* while it is ready */
-    nx_error         error; /* of the last load */
+    const char          *name, *path;
+    nx_model_state       state;
+    bool                 is_default;
+    uint64_t             bytes, planned_bytes;   /* 0: unknown */
+    int64_t              created_s, last_used_s; /* Unix time; 0: never */
+    int32_t              n_uses;
+    char                 quant[32], device[32], arch[32];
+    int32_t              n_ctx;
+    nx_model_use         purpose;
+    bool                 has_stats;
+    nx_service_stats     stats; /* while it is ready */
+    nx_embed_cache_stats cache; /* while it is ready and embeds */
+    nx_error             error; /* of the last load */
 } nx_model_view;
 
 /* Call visit for every model, in order of their names' coming, with the lock held: it must not call

@@ -28,6 +28,11 @@ static const nx_fields requests =
 
 /* ---- Models ---- */
 
+static const nx_fields cache = NX_FIELDS(
+    "EmbeddingCache", F_COUNT("size", "Embeddings kept."), F_COUNT("max_size", "At most."),
+    F_COUNT("hits", "Texts whose embedding was there."), F_COUNT("misses", "Those computed."),
+    NX_F_NUMBER("hit_rate", "Hits of all.", .required = true, .range = NX_BETWEEN(0, 1)));
+
 static const nx_fields model = NX_FIELDS(
     "AdminModel", NX_F_STRING("name", "In requests.", .required = true),
     NX_F_STRING("path", "Its file or folder.", .required = true),
@@ -37,6 +42,8 @@ static const nx_fields model = NX_FIELDS(
     F_COUNT("loaded_bytes", "In memory now."), F_COUNT("planned_bytes", "What it takes in all."),
     F_COUNT("running", "Requests that it answers."), F_COUNT("waiting", "Requests in its queue."),
     F_TIME("last_used_at", "Unix seconds; null: never."),
+    NX_F_STRING("purpose", NULL, .required = true, .choices = "generates|embeds"),
+    NX_F_OBJECT("cache", "Of a model that embeds.", .fields = &cache),
     NX_F_STRING("error", "Why it couldn't be loaded.", .required = true, .nullable = true));
 
 static const nx_fields models =
@@ -130,10 +137,10 @@ static const nx_fields stopping =
     NX_FIELDS("Stopping", NX_F_STRING("status", NULL, .required = true, .choices = "stopping"),
               F_COUNT("drain", "Seconds."), F_COUNT("running", "Requests that are answered now."));
 
-#define MODEL_EXAMPLE(state, loaded)                                                               \
-    "{\"name\": \"mini\", \"path\": \"/srv/models/mini.gguf\", \"state\": \"" state "\", "         \
-    "\"default\": true, \"pinned\": false, \"loaded_bytes\": " loaded                              \
-    ", \"planned_bytes\": 5242880, \"running\": 0, \"waiting\": 0, \"last_used_at\": 1774915200, " \
+#define MODEL_EXAMPLE(state, loaded)                                                                                           \
+    "{\"name\": \"mini\", \"path\": \"/srv/models/mini.gguf\", \"state\": \"" state "\", "                                     \
+    "\"default\": true, \"pinned\": false, \"loaded_bytes\": " loaded                                                          \
+    ", \"planned_bytes\": 5242880, \"running\": 0, \"waiting\": 0, \"last_used_at\": 1774915200, \"purpose\": \"generates\", " \
     "\"error\": null}"
 #define REQUEST_EXAMPLE                                                                            \
     "{\"id\": \"req-7f3a\", \"model\": \"mini\", \"route\": \"/v1/chat/completions\", "            \

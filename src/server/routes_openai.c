@@ -281,6 +281,65 @@ static const nx_fields completion_chunk =
                          .of = NX_ONE(.kind = NX_FIELD_OBJECT, .fields = &text_chunk_choice)),
               F_STREAM_USAGE);
 
+/* ---- Embeddings ---- */
+
+#define INPUTS_MAX 2048 /* as OpenAI has it */
+
+static const nx_fields embedding_request = NX_FIELDS(
+    "EmbeddingRequest",
+    NX_F_ONE_OF("input", "What to embed: a text, several, the ids of one, or of several.",
+                .required = true,
+                .of = NX_LIST(NX_F_STRING(NULL, NULL),
+                              NX_F_ARRAY(NULL, NULL, .range = NX_BETWEEN(1, INPUTS_MAX),
+                                         .of = NX_ONE(.kind = NX_FIELD_STRING)),
+                              {TOKEN_IDS},
+                              NX_F_ARRAY(NULL, NULL, .range = NX_BETWEEN(1, INPUTS_MAX),
+                                         .of = NX_ONE(TOKEN_IDS)))),
+    NX_F_STRING("model", "Which embedding model, by its name in /v1/models. Absent: the first one.",
+                .nullable = true),
+    NX_F_STRING("encoding_format", "base64: the bytes of the floats, little-endian, as one string.",
+                .choices = "float|base64", .nullable = true, .preset = "\"float\""),
+    NX_F_INT("dimensions",
+             "Only the first so many numbers, at unit length again: for models made for it.",
+             .range = NX_BETWEEN(1, NX_INT32_MAX), .nullable = true),
+    NX_F_STRING("input_type", "Ours. What the texts are for, where the model has a prompt for it.",
+                .choices = "plain|query|passage|document", .nullable = true, .preset = "\"plain\""),
+    NX_F_STRING("long",
+                "Ours. A text longer than the model takes is an error; or cut; or read in windows, "
+                "whose mean it becomes.",
+                .choices = "error|cut|windows", .nullable = true, .preset = "\"error\""),
+    F_USER);
+
+static const nx_fields embedding = NX_FIELDS(
+    "Embedding", NX_F_STRING("object", NULL, .required = true, .choices = "embedding"),
+    NX_F_INT("index", "Which of the inputs.", .required = true, .range = NX_FROM(0)),
+    NX_F_ONE_OF("embedding", "The vector; of unit length, unless the model's makers had it else.",
+                .required = true,
+                .of = NX_LIST(NX_F_ARRAY(NULL, NULL, .of = NX_ONE(.kind = NX_FIELD_NUMBER)),
+                              NX_F_STRING(NULL, NULL))));
+
+static const nx_fields embedding_usage =
+    NX_FIELDS("EmbeddingUsage",
+              NX_F_INT("prompt_tokens", "Read, with those around a text.", .required = true,
+                       .range = NX_FROM(0)),
+              NX_F_INT("total_tokens", "The same.", .required = true, .range = NX_FROM(0)));
+
+static const nx_fields embedding_long = NX_FIELDS(
+    "EmbeddingLong",
+    NX_F_INT("texts", "Inputs longer than the model takes.", .required = true, .range = NX_FROM(1)),
+    NX_F_INT("windows", "In which they were read.", .required = true, .range = NX_FROM(1)),
+    NX_F_INT("tokens_cut", "Left out, where they were cut.", .required = true,
+             .range = NX_FROM(0)));
+
+static const nx_fields embeddings =
+    NX_FIELDS("EmbeddingList", NX_F_STRING("object", NULL, .required = true, .choices = "list"),
+              NX_F_ARRAY("data", "In the order of the inputs.", .required = true,
+                         .of = NX_ONE(.kind = NX_FIELD_OBJECT, .fields = &embedding)),
+              NX_F_STRING("model", "Which model answered.", .required = true),
+              NX_F_OBJECT("usage", NULL, .required = true, .fields = &embedding_usage),
+              NX_F_OBJECT("long", "Ours. Only where an input was longer than the model takes.",
+                          .fields = &embedding_long));
+
 /* ---- Models ---- */
 
 static const nx_fields model = NX_FIELDS(
@@ -415,6 +474,26 @@ static const nx_route routes[] = {
              .type = "text/event-stream",
              .example = text_stream_example}),
         .handle = nx_handle_v1_completions,
+    },
+    {
+        .method = "POST",
+        .path = "/v1/embeddings",
+        .scope = NX_SCOPE_INFER,
+        .dialect = NX_DIALECT_OPENAI,
+        .summary = "Turn texts into vectors",
+        .about = "Texts that mean the same have vectors that lie near each other. A text that was "
+                 "asked for lately comes from a cache.",
+        .request = &embedding_request,
+        .example = "{\"model\": \"all-minilm-l6-v2\", \"input\": [\"What is a page cache?\"]}",
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "A vector for each input.",
+             .body = &embeddings,
+             .example =
+                 "{\"object\": \"list\", \"data\": [{\"object\": \"embedding\", \"index\": 0, "
+                 "\"embedding\": [0.0123, -0.0456]}], \"model\": \"all-minilm-l6-v2\", "
+                 "\"usage\": {\"prompt_tokens\": 8, \"total_tokens\": 8}}"}),
+        .handle = nx_handle_v1_embeddings,
     },
     {
         .method = "GET",
