@@ -151,19 +151,54 @@ static const nx_hf_name gpt_neox_names[] = {
     END,
 };
 
+#define BERT_EMBEDDING                                                                             \
+    {"embeddings.word_embeddings", "token_embd", 0},                                               \
+        {"embeddings.token_type_embeddings", "token_types", 0},                                    \
+    {                                                                                              \
+        "embeddings.LayerNorm", "token_embd_norm", 0                                               \
+    }
+#define BERT_ATTENTION                                                                             \
+    {"encoder.layer.#.attention.self.query", "blk.#.attn_q", 0},                                   \
+        {"encoder.layer.#.attention.self.key", "blk.#.attn_k", 0},                                 \
+        {"encoder.layer.#.attention.self.value", "blk.#.attn_v", 0},                               \
+        {"encoder.layer.#.attention.output.dense", "blk.#.attn_output", 0},                        \
+    {                                                                                              \
+        "encoder.layer.#.attention.output.LayerNorm", "blk.#.attn_output_norm", 0                  \
+    }
+#define BERT_FFN                                                                                   \
+    {"encoder.layer.#.intermediate.dense", "blk.#.ffn_up", 0},                                     \
+        {"encoder.layer.#.output.dense", "blk.#.ffn_down", 0},                                     \
+    {                                                                                              \
+        "encoder.layer.#.output.LayerNorm", "blk.#.layer_output_norm", 0                           \
+    }
+
 static const nx_hf_name bert_names[] = {
-    {"embeddings.word_embeddings", "token_embd", 0},
+    BERT_EMBEDDING,
     {"embeddings.position_embeddings", "position_embd", 0},
-    {"embeddings.token_type_embeddings", "token_types", 0},
+    BERT_ATTENTION,
+    BERT_FFN,
+    END,
+};
+
+static const nx_hf_name roberta_names[] = {
+    BERT_EMBEDDING,
+    {"embeddings.position_embeddings", "position_embd", NX_HF_POSITIONS},
+    BERT_ATTENTION,
+    BERT_FFN,
+    END,
+};
+
+static const nx_hf_name mpnet_names[] = {
+    {"embeddings.word_embeddings", "token_embd", 0},
+    {"embeddings.position_embeddings", "position_embd", NX_HF_POSITIONS},
     {"embeddings.LayerNorm", "token_embd_norm", 0},
-    {"encoder.layer.#.attention.self.query", "blk.#.attn_q", 0},
-    {"encoder.layer.#.attention.self.key", "blk.#.attn_k", 0},
-    {"encoder.layer.#.attention.self.value", "blk.#.attn_v", 0},
-    {"encoder.layer.#.attention.output.dense", "blk.#.attn_output", 0},
-    {"encoder.layer.#.attention.output.LayerNorm", "blk.#.attn_output_norm", 0},
-    {"encoder.layer.#.intermediate.dense", "blk.#.ffn_up", 0},
-    {"encoder.layer.#.output.dense", "blk.#.ffn_down", 0},
-    {"encoder.layer.#.output.LayerNorm", "blk.#.layer_output_norm", 0},
+    {"encoder.relative_attention_bias", "attn_rel_b", 0},
+    {"encoder.layer.#.attention.attn.q", "blk.#.attn_q", 0},
+    {"encoder.layer.#.attention.attn.k", "blk.#.attn_k", 0},
+    {"encoder.layer.#.attention.attn.v", "blk.#.attn_v", 0},
+    {"encoder.layer.#.attention.attn.o", "blk.#.attn_output", 0},
+    {"encoder.layer.#.attention.LayerNorm", "blk.#.attn_output_norm", 0},
+    BERT_FFN,
     END,
 };
 
@@ -171,6 +206,8 @@ static const char *const model_prefix[] = {"model.", NULL};
 static const char *const gpt2_prefix[] = {"transformer.", NULL};
 static const char *const neox_prefix[] = {"gpt_neox.", NULL};
 static const char *const bert_prefixes[] = {"bert.", "", NULL};
+static const char *const roberta_prefixes[] = {"roberta.", "", NULL};
+static const char *const mpnet_prefixes[] = {"mpnet.", "", NULL};
 /* Alone, or as the text half of a model that sees: its names in transformers 5, and before. */
 static const char *const gemma3_prefixes[] = {"model.language_model.", "language_model.model.",
                                               "language_model.", "model.", NULL};
@@ -521,8 +558,59 @@ static const nx_hf_arch archs[] = {
         .stem = "Bert",
         .prefixes = bert_prefixes,
         .names = bert_names,
-        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER,
+        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES,
         .vocab = 30522,
+        .embd = 768,
+        .ff = 3072,
+        .layers = 12,
+        .heads = 12,
+        .ctx = 512,
+        .eps = 1e-12,
+        .tied = true,
+        .activation = "gelu",
+    },
+    {
+        .model_type = "xlm-roberta",
+        .gguf = "bert",
+        .stem = "XLMRoberta",
+        .prefixes = roberta_prefixes,
+        .names = roberta_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES | NX_HF_ROBERTA,
+        .vocab = 30522,
+        .embd = 768,
+        .ff = 3072,
+        .layers = 12,
+        .heads = 12,
+        .ctx = 512,
+        .eps = 1e-12,
+        .tied = true,
+        .activation = "gelu",
+    },
+    {
+        .model_type = "roberta",
+        .gguf = "bert",
+        .stem = "Roberta",
+        .prefixes = roberta_prefixes,
+        .names = roberta_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES | NX_HF_ROBERTA,
+        .vocab = 50265,
+        .embd = 768,
+        .ff = 3072,
+        .layers = 12,
+        .heads = 12,
+        .ctx = 512,
+        .eps = 1e-12,
+        .tied = true,
+        .activation = "gelu",
+    },
+    {
+        .model_type = "mpnet",
+        .gguf = "mpnet",
+        .stem = "MPNet",
+        .prefixes = mpnet_prefixes,
+        .names = mpnet_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_MPNET,
+        .vocab = 30527,
         .embd = 768,
         .ff = 3072,
         .layers = 12,
@@ -584,6 +672,8 @@ bool nx_hf_name_ignored(nx_str name)
                                          "model.multi_modal_projector.",
                                          "cls.predictions.",
                                          "cls.seq_relationship.",
+                                         "lm_head.dense.",
+                                         "lm_head.layer_norm.",
                                          NULL};
 
     for (const char *const *e = ends; *e; e++)

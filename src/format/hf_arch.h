@@ -13,6 +13,7 @@
 typedef enum nx_hf_layout {
     NX_HF_AS_IT_IS,
     NX_HF_TRANSPOSED, /* GPT-2's Conv1D keeps {out, in} where others keep {in, out} */
+    NX_HF_POSITIONS,  /* RoBERTa counts positions from behind its padding id */
     NX_HF_HEADS,      /* GPT-NeoX: q, k and v of head 0, then of head 1, ... */
 } nx_hf_layout;
 
@@ -48,6 +49,9 @@ enum {                            /* nx_hf_arch.traits */
        NX_HF_NEOX = 1 << 9,
        NX_HF_TWO_ROPES = 1 << 10, /* Gemma 3: windowed layers have their own rope */
        NX_HF_ENCODER = 1 << 11,   /* sees both ways, has no head */
+       NX_HF_TYPES = 1 << 12,     /* segments */
+       NX_HF_ROBERTA = 1 << 13,   /* positions begin at the padding id + 1 */
+       NX_HF_MPNET = 1 << 14,     /* likewise, always at 2; biases by distance */
 };
 
 typedef struct nx_hf_arch {

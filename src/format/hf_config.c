@@ -15,6 +15,7 @@ enum {
     SIZE_MAX_ANY = 1 << 24, /* sides of matrices */
     VOCAB_MAX = 1 << 28,
     TYPES_MAX = 1 << 16,
+    BUCKETS_MAX = 1 << 8,
     CTX_MAX = 1 << 28,
     HEADS_MAX = 1 << 14,
     EXPERTS_MAX = 1 << 16,
@@ -192,6 +193,14 @@ static void read_heads(nx_hf_reader *r)
     nx_hf_put_u32(r, "attention.value_length", "head_dim", r->head_dim);
 }
 
+/* RoBERTa's children count positions from behind the id of padding. */
+static int32_t position0(nx_hf_reader *r)
+{
+    if (r->arch->traits & NX_HF_MPNET) return 2;
+    if (!(r->arch->traits & NX_HF_ROBERTA)) return 0;
+    return (int32_t)nx_hf_int(r, r->root, "pad_token_id", 1, 0, 1 << 20) + 1;
+}
+
 static void read_sizes(nx_hf_reader *r)
 {
     const nx_hf_arch *a = r->arch;
@@ -205,6 +214,11 @@ static void read_sizes(nx_hf_reader *r)
                            1, SIZE_MAX_ANY);
     nx_hf_put_u32(r, "vocab_size", "vocab_size", vocab);
     nx_hf_put_u32(r, "block_count", "num_hidden_layers|n_layer", r->n_layers);
+    r->out->position0 = position0(r);
+    if (!r->st && r->n_ctx <= r->out->position0)
+        nx_hf_refuse(r, NX_EFORMAT, "max_position_embeddings", "%lld, expected more than %d",
+                     (long long)r->n_ctx, r->out->position0);
+    r->n_ctx -= r->out->position0;
     nx_hf_put_u32(r, "context_length", "max_position_embeddings|n_positions", r->n_ctx);
     nx_hf_put_u32(r, "embedding_length", "hidden_size|n_embd", r->n_embd);
     nx_hf_put_u32(r, "feed_forward_length", "intermediate_size|n_inner", ff);
@@ -436,8 +450,15 @@ static void read_encoder(nx_hf_reader *r)
         nx_hf_refuse(r, NX_EUNSUPPORTED, "position_embedding_type",
                      "line %u: only \"absolute\" is supported", positions->line);
     nx_hf_put_bool(r, "attention.causal", "model_type", false);
-    nx_hf_put_u32(r, "tokenizer.ggml.token_type_count", "type_vocab_size",
-                  nx_hf_int(r, r->root, "type_vocab_size", 2, 1, TYPES_MAX));
+    if (r->arch->traits & NX_HF_TYPES)
+        nx_hf_put_u32(r, "tokenizer.ggml.token_type_count", "type_vocab_size",
+                      nx_hf_int(r, r->root, "type_vocab_size", 2, 1, TYPES_MAX));
+    if (!(r->arch->traits & NX_HF_MPNET)) return;
+    int64_t buckets = nx_hf_int(r, r->root, "relative_attention_num_buckets", 32, 1, BUCKETS_MAX);
+    if (buckets != 32) /* the original computes with these, whatever is said */
+        nx_hf_refuse(r, NX_EUNSUPPORTED, "relative_attention_num_buckets", "%lld, expected 32",
+                     (long long)buckets);
+    nx_hf_put_u32(r, "attention.relative_buckets_count", "relative_attention_num_buckets", buckets);
 }
 
 /* ---- The whole ---- */

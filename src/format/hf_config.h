@@ -38,6 +38,7 @@ typedef struct nx_hf_config {
     int32_t           n_origins, origins_cap;
     nx_hf_factors     factors[2];
     int32_t           n_layers, n_heads, head_dim; /* checked: 1 to some thousands */
+    int32_t           position0; /* the row of position 0 in the table of positions */
     bool              head_tied;
     nx_hf_quant       quant;
     float             int8_threshold; /* of LLM.int8's outliers */

@@ -93,6 +93,22 @@ static nx_status regroup_heads(nx_hf *hf, const nx_hf_raw *raw, nx_tensor *t, nx
     return t->scales ? regroup_scales(hf, raw, t, heads, cols * dim, err) : NX_OK;
 }
 
+/* ---- Positions ---- */
+
+/* A view of the rows behind those that stand for padding. */
+static nx_status skip_rows(nx_hf *hf, const nx_hf_raw *raw, nx_tensor *t, nx_error *err)
+{
+    int64_t n = hf->config.position0, row = t->ne[0];
+
+    if (t->n_dims != 2 || t->ne[1] <= n || t->scales)
+        return nx_hf_raw_fail(hf, raw, NX_EFORMAT, err,
+                              "expected a plain matrix of more than %lld rows", (long long)n);
+    t->data = (const unsigned char *)t->data + (size_t)n * nx_dtype_row_bytes(t->dtype, row);
+    t->ne[1] -= n;
+    t->bytes -= (size_t)n * nx_dtype_row_bytes(t->dtype, row);
+    return NX_OK;
+}
+
 nx_status nx_hf_rearrange(nx_hf *hf, const nx_hf_raw *raw, nx_hf_layout layout, nx_tensor *t,
                           nx_error *err)
 {
@@ -102,6 +118,7 @@ nx_status nx_hf_rearrange(nx_hf *hf, const nx_hf_raw *raw, nx_hf_layout layout, 
         /* Biases have no sides to swap; bitsandbytes quantises the transpose already. */
         if (t->n_dims == 2 && !t->scales) return transpose(hf, t, err);
         break;
+    case NX_HF_POSITIONS: return skip_rows(hf, raw, t, err);
     case NX_HF_HEADS: return regroup_heads(hf, raw, t, err);
     }
     return NX_OK;

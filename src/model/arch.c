@@ -7,10 +7,23 @@
 #include "format/printable.h"
 
 static const nx_arch *const archs[] = {
-    &nx_arch_llama,    &nx_arch_qwen2,   &nx_arch_qwen2moe, &nx_arch_qwen3,
-    &nx_arch_qwen3moe, &nx_arch_gemma2,  &nx_arch_gemma3,   &nx_arch_phi3,
-    &nx_arch_gpt2,     &nx_arch_gptneox, &nx_arch_olmo2,    &nx_arch_starcoder2,
-    &nx_arch_granite,  &nx_arch_smollm3, &nx_arch_bert,     NULL,
+    &nx_arch_llama,
+    &nx_arch_qwen2,
+    &nx_arch_qwen2moe,
+    &nx_arch_qwen3,
+    &nx_arch_qwen3moe,
+    &nx_arch_gemma2,
+    &nx_arch_gemma3,
+    &nx_arch_phi3,
+    &nx_arch_gpt2,
+    &nx_arch_gptneox,
+    &nx_arch_olmo2,
+    &nx_arch_starcoder2,
+    &nx_arch_granite,
+    &nx_arch_smollm3,
+    &nx_arch_bert,
+    &nx_arch_mpnet,
+    NULL,
 };
 
 const nx_arch *const *nx_arch_list(void)

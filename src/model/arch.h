@@ -11,7 +11,8 @@
 
 extern const nx_arch nx_arch_llama, nx_arch_qwen2, nx_arch_qwen2moe, nx_arch_qwen3,
     nx_arch_qwen3moe, nx_arch_gemma2, nx_arch_gemma3, nx_arch_phi3, nx_arch_gpt2, nx_arch_gptneox,
-    nx_arch_olmo2, nx_arch_starcoder2, nx_arch_granite, nx_arch_smollm3, nx_arch_bert;
+    nx_arch_olmo2, nx_arch_starcoder2, nx_arch_granite, nx_arch_smollm3, nx_arch_bert,
+    nx_arch_mpnet;
 
 /* The architecture that cp names. NX_EUNSUPPORTED with all known ones. */
 nx_status nx_arch_find(const nx_arch **out, const nx_checkpoint *cp, nx_error *err);
@@ -56,6 +57,8 @@ typedef enum nx_side {
     NX_SIDE_VOCAB,
     NX_SIDE_CTX,
     NX_SIDE_TYPES,
+    NX_SIDE_HEADS,
+    NX_SIDE_BUCKETS,
     NX_SIDE_Q,
     NX_SIDE_KV,
     NX_SIDE_QKV,
@@ -105,6 +108,7 @@ enum {
     NX_TRAIT_EMBD_NORM = 1 << 21,
     NX_TRAIT_TYPES = 1 << 22,
     NX_TRAIT_SUM_NORM = 1 << 23,
+    NX_TRAIT_REL_BIAS = 1 << 24,
 };
 
 typedef struct nx_slot {
@@ -134,6 +138,10 @@ nx_status nx_slots_visit(const nx_slot_walk *walk, nx_slot_fn visit, void *ctx);
 
 /* Is there a slot for this name? *ignored: one that carries nothing we need. */
 bool nx_slots_expect(const nx_slot_walk *walk, const char *name, bool *ignored);
+
+/* From biases by bucket {n_heads, n_buckets} to those by distance: out [n_heads, 2 n_ctx - 1], number
+ * n_ctx - 1 + p - P of each head for a key at p and a query at P. row [n_heads] is scratch. */
+void nx_rel_bias_spread(float *out, const nx_tensor *by_bucket, int32_t n_ctx, float *row);
 
 int64_t nx_side_length(const nx_hparams *hp, nx_side side);
 

@@ -19,6 +19,8 @@
 #define N_EXPERTS_MAX (1 << 12)
 #define N_VOCAB_MAX   (1 << 26)
 #define N_TYPES_MAX   (1 << 16)
+#define N_BUCKETS_MAX (1 << 8) /* distances up to 128, each way */
+#define N_CTX_REL_MAX (1 << 14)
 
 static nx_status read_n_vocab(nx_key_reader *r, nx_hparams *hp)
 {
@@ -87,6 +89,20 @@ static nx_status read_types(nx_key_reader *r, nx_hparams *hp, const nx_arch *arc
         st = nx_tensor_fail(r->cp, "token_types.weight", NX_EFORMAT, r->err,
                             "%lld rows, expected at most %d", (long long)n, N_TYPES_MAX);
     hp->n_types = st ? 0 : (int32_t)n;
+    return st;
+}
+
+/* Half of the buckets are for each direction, and half of those for single distances. */
+static nx_status read_buckets(nx_key_reader *r, nx_hparams *hp, const nx_arch *arch)
+{
+    static const char name[] = "attention.relative_buckets_count";
+
+    if (!arch->rel_bias) return NX_OK;
+    nx_status st = nx_key_int(r, name, &hp->n_buckets, 4, N_BUCKETS_MAX, 32);
+    if (!st && hp->n_ctx > N_CTX_REL_MAX)
+        st = nx_meta_fail(r->cp, nx_key_full(r, "context_length"), NX_EUNSUPPORTED, r->err,
+                          "%d positions with biases by distance, at most %d are supported",
+                          hp->n_ctx, N_CTX_REL_MAX);
     return st;
 }
 
@@ -277,6 +293,7 @@ nx_status nx_hparams_read(nx_hparams *hp, const nx_arch *arch, const nx_checkpoi
     if (!st) st = nx_key_int(&r, "embedding_length", &hp->n_embd, 1, N_EMBD_MAX, 0);
     if (!st) st = nx_key_int(&r, "feed_forward_length", &hp->n_ff, 1, N_FF_MAX, 0);
     if (!st) st = read_types(&r, hp, arch);
+    if (!st) st = read_buckets(&r, hp, arch);
     if (!st) st = read_norm_eps(&r, hp, arch);
     if (!st) st = read_attention(&r, hp, arch);
     if (!st) st = nx_hparams_read_rope(hp, arch, cp, err);

@@ -191,6 +191,21 @@ static nx_status check_nothing_left(binder *b, const nx_slot_walk *walk)
                           (long long)n, (long long)(b->n_bound + n_ignored));
 }
 
+static nx_status spread_bias(binder *b)
+{
+    const nx_hparams *hp = &b->m->hp;
+
+    if (!b->m->rel_bias.data) return NX_OK;
+    size_t n = (size_t)hp->n_heads * (size_t)(2 * (int64_t)hp->n_ctx - 1);
+    float *bias = nx_arena_alloc(b->arena, n, sizeof *bias);
+    float *row = nx_alloc((size_t)hp->n_heads, sizeof *row);
+    if (bias && row) nx_rel_bias_spread(bias, &b->m->rel_bias, hp->n_ctx, row);
+    nx_free(row);
+    if (!bias || !row) return nx_fail(b->err, NX_ENOMEM, "biases of %d positions", hp->n_ctx);
+    b->m->attn_bias = bias;
+    return NX_OK;
+}
+
 static nx_status bind_all(binder *b, const nx_layer_kind *kinds)
 {
     nx_model    *m = b->m;
@@ -206,6 +221,7 @@ static nx_status bind_all(binder *b, const nx_layer_kind *kinds)
                            m->rope_factors);
     if (!st) st = check_factors(b, "rope_factors_long.weight", m->rope_factors_long);
     if (!st) st = check_nothing_left(b, &walk);
+    if (!st) st = spread_bias(b);
     if (st) return st;
     m->head_tied = !m->head.data;
     if (m->head_tied) m->head = m->tok_embd;

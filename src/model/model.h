@@ -51,6 +51,7 @@ typedef struct nx_arch {
 
     /* Sees both ways and has no head: what leaves the last layer is what it makes of a text. */
     bool    encoder;
+    bool    rel_bias;                    /* learned biases of scores, by distance */
     bool    embd_norm, token_types;      /* of the embedding; added to it, by segment */
     bool    embd_scaled;                 /* by sqrt(n_embd) */
     double  attn_softcap, final_softcap; /* 0: none */
@@ -71,6 +72,7 @@ typedef struct nx_hparams {
     int32_t n_layers, n_embd, n_ff;
     int32_t n_vocab;             /* rows of the embedding: may be more than the vocabulary has */
     int32_t n_ctx;               /* positions the model can be used for */
+    int32_t n_buckets;           /* of distances that have a bias of their own; 0: none */
     int32_t n_types;             /* segments that it tells apart; 0: none */
     bool    both_ways;           /* a token sees those behind it, too */
     int32_t n_heads, n_heads_kv; /* n_heads is a multiple of n_heads_kv */
@@ -140,9 +142,11 @@ typedef struct nx_layer {
 typedef struct nx_model {
     const nx_arch *arch;
     nx_hparams     hp;
-    nx_tensor      tok_embd;                /* {n_embd, n_vocab} */
-    nx_tensor      positions;               /* {n_embd, n_ctx}; no data without learned positions */
-    nx_tensor      types;                   /* {n_embd, n_types}; no data without */
+    nx_tensor      tok_embd;  /* {n_embd, n_vocab} */
+    nx_tensor      positions; /* {n_embd, n_ctx}; no data without learned positions */
+    nx_tensor      types;     /* {n_embd, n_types}; no data without */
+    nx_tensor      rel_bias;  /* {n_heads, n_buckets}; no data without */
+    const float   *attn_bias; /* [n_heads, 2 n_ctx - 1], made of it: nx_attention_opts.bias */
     const float   *embd_norm, *embd_norm_b; /* [n_embd] */
     nx_tensor      head;      /* {n_embd, n_vocab}: the same view as tok_embd when tied */
     bool           head_tied; /* or, of an encoder: there is none */

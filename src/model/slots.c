@@ -16,6 +16,8 @@ static const nx_slot model_slots[] = {
      NX_TRAIT_POSITIONS, NX_ROLE_EMBEDDING, NULL},
     {"token_types.weight", MODEL(types), NX_SLOT_MATRIX, NX_SIDE_EMBD, NX_SIDE_TYPES,
      NX_TRAIT_TYPES, NX_ROLE_EMBEDDING, NULL},
+    {"attn_rel_b.weight", MODEL(rel_bias), NX_SLOT_MATRIX, NX_SIDE_HEADS, NX_SIDE_BUCKETS,
+     NX_TRAIT_REL_BIAS, NX_ROLE_EMBEDDING, NULL},
     {"token_embd_norm.weight", MODEL(embd_norm), NX_SLOT_NORM, NX_SIDE_EMBD, NX_SIDE_ONE,
      NX_TRAIT_EMBD_NORM, NX_ROLE_VECTOR, NULL},
     {"token_embd_norm.bias", MODEL(embd_norm_b), NX_SLOT_VECTOR, NX_SIDE_EMBD, NX_SIDE_ONE,
@@ -126,6 +128,8 @@ int64_t nx_side_length(const nx_hparams *hp, nx_side side)
     case NX_SIDE_VOCAB: return hp->n_vocab;
     case NX_SIDE_CTX: return hp->n_ctx;
     case NX_SIDE_TYPES: return hp->n_types;
+    case NX_SIDE_HEADS: return hp->n_heads;
+    case NX_SIDE_BUCKETS: return hp->n_buckets;
     case NX_SIDE_Q: return q;
     case NX_SIDE_KV: return kv;
     case NX_SIDE_QKV: return q + 2 * kv;
@@ -179,6 +183,7 @@ static traits model_traits(const nx_slot_walk *w)
     if (a->positions) t.has |= NX_TRAIT_POSITIONS;
     if (a->embd_norm) t.has |= NX_TRAIT_EMBD_NORM;
     if (w->hp->n_types > 0) t.has |= NX_TRAIT_TYPES;
+    if (a->rel_bias) t.has |= NX_TRAIT_REL_BIAS;
     if (!a->sum_norm) t.has |= NX_TRAIT_OUT_NORM;
     if (w->hp->rope_scaling == NX_ROPE_SCALING_LONGROPE && !is_empty(w))
         t.has |= NX_TRAIT_LONGROPE;

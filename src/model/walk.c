@@ -346,7 +346,9 @@ static void attention_block(nx_walk *w, nx_kv *kv, int32_t layer, int32_t n_seqs
     nx_attention_opts     opts = {.scale = hp->attn_scale,
                                   .softcap = hp->attn_softcap,
                                   .window = l->kind.window,
-                                  .both_ways = hp->both_ways};
+                                  .both_ways = hp->both_ways,
+                                  .bias = w->m->attn_bias,
+                                  .n_bias = w->m->attn_bias ? hp->n_ctx : 0};
 
     if (hp->attn_scale_by_layer) opts.scale /= (float)(layer + 1);
     if (l->attn_norm) nx_walk_norm(w, w->h, w->x, l->attn_norm, l->attn_norm_b, T, hp->n_embd);

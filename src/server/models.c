@@ -357,7 +357,9 @@ nx_use nx_models_use(nx_models *m, nx_loaded **out, nx_str name, nx_model_use pu
     *out = NULL;
     pthread_mutex_lock(&m->lock);
     entry *e = find_for(m, name, purpose);
-    if (!e) {
+    if (!e && !name.len && purpose == NX_MODEL_EMBEDS) {
+        nx_fail(err, NX_ENOENT, "there is no embedding model here. Start the server with one (-m)");
+    } else if (!e) {
         unknown(m, name, err);
     } else if (check_purpose(e, purpose, err)) {
         use = NX_USE_REFUSED;

@@ -45,9 +45,31 @@ def berts():
                prompts={"query": "the question "}, include_prompt=False)
 
 
+def robertas():
+    yield Case("xlm-roberta", "positions from 2", tf.XLMRobertaConfig(
+        **sized(64, 128, 4, type_vocab_size=1) | {"pad_token_id": 1, "max_position_embeddings": 130}))
+    yield Case("xlm-roberta", "cls, positions from 1", tf.XLMRobertaConfig(
+        **sized(48, 100, 3, layers=3, type_vocab_size=1)), "cls")
+    yield Case("roberta", "positions from 2", tf.RobertaConfig(
+        **sized(32, 96, 2, type_vocab_size=1) | {"pad_token_id": 1}))
+
+
+def mpnets():
+    yield Case("mpnet", "far distances", tf.MPNetConfig(
+        **sized(64, 128, 4) | {"pad_token_id": 1, "max_position_embeddings": 514}), length=384)
+    yield Case("mpnet", "cls, three layers", tf.MPNetConfig(
+        **sized(48, 64, 6, layers=3) | {"pad_token_id": 1}), "cls")
+
+
+def decoders():
+    yield Case("qwen3", "last token", tf.Qwen3Config(
+        **sized(64, 128, 4, num_key_value_heads=2, head_dim=16, tie_word_embeddings=True)),
+        "lasttoken", prompts={"query": "Instruct: find what answers. Query: "})
+
+
 tf.utils.logging.set_verbosity_error()
 tf.utils.logging.disable_progress_bar()
-CASES = list(berts())
+CASES = [c for group in (berts, robertas, mpnets, decoders) for c in group()]
 
 
 def build(case, seed):
@@ -118,8 +140,10 @@ def save(model, case, folder, normalize=False):
     dump(folder, "config_sentence_transformers.json", {"prompts": case.prompts})
 
 
-def texts(rng, n):
+def texts(rng, n, length=0):
     out = ["", "the", "query: what?", "Ünïcödé answers, PLAYING the model."]
+    if length > 100:
+        out.append(" ".join(rng.choice(WORDS) for _ in range(length // 2)))
     while len(out) < n:
         out.append(" ".join(rng.choice(WORDS) for _ in range(rng.randrange(1, 40))))
     return out

@@ -174,7 +174,7 @@ def check_case(case, seed, folder):
     path, gguf = os.path.join(folder, "model"), os.path.join(folder, "f32.gguf")
     encoders.save(model, case, path)
     nexus("quantize", path, gguf, "--type", "f32")
-    texts, wrong, worst = encoders.texts(random.Random(seed), 12), [], 0.0
+    texts, wrong, worst = encoders.texts(random.Random(seed), 12, case.length), [], 0.0
     prompts = {"plain": "", "query": case.prompts.get("query", ""),
                "passage": case.prompts.get("document", "")}
     for kind, prompt in prompts.items():
