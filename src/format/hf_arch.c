@@ -188,6 +188,37 @@ static const nx_hf_name roberta_names[] = {
     END,
 };
 
+/* As transformers has it, and as its makers' own code does. */
+static const nx_hf_name nomic_names[] = {
+    BERT_EMBEDDING,
+    LLAMA_QKVO,
+    LLAMA_FFN,
+    {"layers.#.post_attention_layernorm", "blk.#.attn_output_norm", 0},
+    {"layers.#.post_mlp_layernorm", "blk.#.layer_output_norm", 0},
+    {"emb_ln", "token_embd_norm", 0},
+    {"encoder.layers.#.attn.Wqkv", "blk.#.attn_qkv", 0},
+    {"encoder.layers.#.attn.out_proj", "blk.#.attn_output", 0},
+    {"encoder.layers.#.norm1", "blk.#.attn_output_norm", 0},
+    {"encoder.layers.#.mlp.fc11", "blk.#.ffn_up", 0},
+    {"encoder.layers.#.mlp.fc12", "blk.#.ffn_gate", 0},
+    {"encoder.layers.#.mlp.fc2", "blk.#.ffn_down", 0},
+    {"encoder.layers.#.norm2", "blk.#.layer_output_norm", 0},
+    END,
+};
+
+static const nx_hf_name modern_names[] = {
+    {"embeddings.tok_embeddings", "token_embd", 0},
+    {"embeddings.norm", "token_embd_norm", 0},
+    {"final_norm", "output_norm", 0},
+    {"layers.#.attn_norm", "blk.#.attn_norm", 0},
+    {"layers.#.attn.Wqkv", "blk.#.attn_qkv", 0},
+    {"layers.#.attn.Wo", "blk.#.attn_output", 0},
+    {"layers.#.mlp_norm", "blk.#.ffn_norm", 0},
+    {"layers.#.mlp.Wi", "blk.#.ffn_up", 0},
+    {"layers.#.mlp.Wo", "blk.#.ffn_down", 0},
+    END,
+};
+
 static const nx_hf_name mpnet_names[] = {
     {"embeddings.word_embeddings", "token_embd", 0},
     {"embeddings.position_embeddings", "position_embd", NX_HF_POSITIONS},
@@ -207,6 +238,8 @@ static const char *const gpt2_prefix[] = {"transformer.", NULL};
 static const char *const neox_prefix[] = {"gpt_neox.", NULL};
 static const char *const bert_prefixes[] = {"bert.", "", NULL};
 static const char *const roberta_prefixes[] = {"roberta.", "", NULL};
+static const char *const nomic_prefixes[] = {"nomic_bert.", "bert.", "", NULL};
+static const char *const modern_prefixes[] = {"model.", "", NULL};
 static const char *const mpnet_prefixes[] = {"mpnet.", "", NULL};
 /* Alone, or as the text half of a model that sees: its names in transformers 5, and before. */
 static const char *const gemma3_prefixes[] = {"model.language_model.", "language_model.model.",
@@ -620,6 +653,45 @@ static const nx_hf_arch archs[] = {
         .tied = true,
         .activation = "gelu",
     },
+    {
+        .model_type = "nomic_bert",
+        .gguf = "nomic-bert",
+        .stem = "NomicBert",
+        .prefixes = nomic_prefixes,
+        .names = nomic_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_ENCODER | NX_HF_TYPES | NX_HF_NOMIC,
+        .vocab = 30522,
+        .embd = 768,
+        .ff = 3072,
+        .layers = 12,
+        .heads = 12,
+        .ctx = 2048,
+        .eps = 1e-12,
+        .theta = 1000,
+        .tied = true,
+        .activation = "silu",
+    },
+    {
+        .model_type = "modernbert",
+        .gguf = "modern-bert",
+        .stem = "ModernBert",
+        .prefixes = modern_prefixes,
+        .names = modern_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_ENCODER | NX_HF_TWO_ROPES | NX_HF_MODERN,
+        .vocab = 50368,
+        .embd = 768,
+        .ff = 1152,
+        .layers = 22,
+        .heads = 12,
+        .ctx = 8192,
+        .window = 128,
+        .eps = 1e-5,
+        .theta = 160000,
+        .tied = true,
+        .activation = "gelu",
+        .window_rule = NX_HF_WINDOW_LOCAL,
+        .attn_bias = "attention_bias",
+    },
 };
 
 enum { N_ARCHS = sizeof archs / sizeof *archs };
@@ -674,6 +746,9 @@ bool nx_hf_name_ignored(nx_str name)
                                          "cls.seq_relationship.",
                                          "lm_head.dense.",
                                          "lm_head.layer_norm.",
+                                         "decoder.bias",
+                                         "head.dense.",
+                                         "head.norm.",
                                          NULL};
 
     for (const char *const *e = ends; *e; e++)

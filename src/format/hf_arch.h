@@ -33,7 +33,8 @@ typedef enum nx_hf_window {
     NX_HF_WINDOW_EVEN_LOWER, /* use_sliding_window: even layers below max_window_layers */
     NX_HF_WINDOW_EVEN,       /* even layers */
     NX_HF_WINDOW_PATTERN,    /* all but each sliding_window_pattern-th */
-    NX_HF_WINDOW_NO_ROPE,    /* use_sliding_window: layers without rope */
+    NX_HF_WINDOW_LOCAL,   /* local_attention: all but each global_attn_every_n_layers-th, from 0 */
+    NX_HF_WINDOW_NO_ROPE, /* use_sliding_window: layers without rope */
 } nx_hf_window;
 
 enum {                            /* nx_hf_arch.traits */
@@ -51,7 +52,9 @@ enum {                            /* nx_hf_arch.traits */
        NX_HF_ENCODER = 1 << 11,   /* sees both ways, has no head */
        NX_HF_TYPES = 1 << 12,     /* segments */
        NX_HF_ROBERTA = 1 << 13,   /* positions begin at the padding id + 1 */
-       NX_HF_MPNET = 1 << 14,     /* likewise, always at 2; biases by distance */
+       NX_HF_NOMIC = 1 << 15,
+       NX_HF_MODERN = 1 << 16,
+       NX_HF_MPNET = 1 << 14, /* likewise, always at 2; biases by distance */
 };
 
 typedef struct nx_hf_arch {

@@ -146,9 +146,9 @@ static void read_activation(nx_hf_reader *r)
         {"gelu_fast", "gelu_tanh"}, {"relu", "relu"},
     };
     /* Gemma's old hidden_act said something else than was computed: hidden_activation counts. */
-    const char    *fields = r->arch->traits & NX_HF_GEMMA  ? "hidden_activation"
-                            : r->arch->traits & NX_HF_GPT2 ? "activation_function"
-                                                           : "hidden_act";
+    const char    *fields = r->arch->traits & (NX_HF_GEMMA | NX_HF_MODERN) ? "hidden_activation"
+                            : r->arch->traits & NX_HF_GPT2                 ? "activation_function"
+                                                                           : "hidden_act";
     const char    *name;
     const nx_json *v = nx_hf_field(r, r->root, fields, &name);
     nx_str         found = nx_str_of(r->arch->activation);
@@ -230,7 +230,7 @@ static void read_norms(nx_hf_reader *r)
 {
     bool        layer_norm = (r->arch->traits & NX_HF_LAYER_NORM) != 0;
     const char *fields =
-        layer_norm ? "layer_norm_epsilon|layer_norm_eps|norm_epsilon" : "rms_norm_eps";
+        layer_norm ? "layer_norm_epsilon|layer_norm_eps|norm_epsilon|norm_eps" : "rms_norm_eps";
     double eps = nx_hf_number(r, r->root, fields, r->arch->eps);
 
     nx_hf_put_f32(r,
@@ -257,6 +257,7 @@ static bool slides(const nx_hf_reader *r, int64_t i, int64_t limit, const bool *
     case NX_HF_WINDOW_EVEN_LOWER: return i % 2 == 0 && i < limit;
     case NX_HF_WINDOW_EVEN: return i % 2 == 0;
     case NX_HF_WINDOW_PATTERN: return (i + 1) % limit != 0;
+    case NX_HF_WINDOW_LOCAL: return i % limit != 0;
     case NX_HF_WINDOW_NO_ROPE: return !ropes[i];
     case NX_HF_WINDOW_NEVER: break;
     }
@@ -294,7 +295,9 @@ static bool window_switched_on(nx_hf_reader *r)
 
 static void read_window(nx_hf_reader *r, const bool *ropes)
 {
-    const nx_json *given = nx_json_get(r->root, "sliding_window");
+    bool           local = r->arch->window_rule == NX_HF_WINDOW_LOCAL;
+    const char    *field = local ? "local_attention" : "sliding_window";
+    const nx_json *given = nx_json_get(r->root, field);
     const nx_json *types = nx_json_get(r->root, "layer_types");
     bool           listed = r->arch->window_rule != NX_HF_WINDOW_ALL &&
                   r->arch->window_rule != NX_HF_WINDOW_SWITCHED && !nx_json_absent(types);
@@ -302,13 +305,13 @@ static void read_window(nx_hf_reader *r, const bool *ropes)
 
     if (!window_switched_on(r) || r->st) return;
     /* Absent: the class's. null: none. */
-    int64_t window =
-        given ? nx_hf_int(r, r->root, "sliding_window", 0, 0, INT32_MAX) : r->arch->window;
+    int64_t window = given ? nx_hf_int(r, r->root, field, 0, 0, INT32_MAX) : r->arch->window;
     bool    pattern = r->arch->window_rule == NX_HF_WINDOW_PATTERN;
     int64_t limit = pattern
                         ? nx_hf_int(r, r->root, "sliding_window_pattern|_sliding_window_pattern", 6,
                                     1, NX_HF_LAYERS_MAX)
                         : nx_hf_int(r, r->root, "max_window_layers", 28, 0, INT32_MAX);
+    if (local) limit = nx_hf_int(r, r->root, "global_attn_every_n_layers", 3, 1, NX_HF_LAYERS_MAX);
     if (window == 0 || r->st) return;
     if (listed)
         take_layer_types(r, types, slide);
@@ -316,7 +319,7 @@ static void read_window(nx_hf_reader *r, const bool *ropes)
         for (int64_t i = 0; i < r->n_layers; i++) slide[i] = slides(r, i, limit, ropes);
     for (int64_t i = 0; i < r->n_layers; i++) any |= slide[i];
     if (!any) return;
-    nx_hf_put_u32(r, "attention.sliding_window", "sliding_window", window);
+    nx_hf_put_u32(r, "attention.sliding_window", field, window);
     nx_hf_put_bools(r, "attention.sliding_window_pattern",
                     "layer_types|sliding_window_pattern|max_window_layers", slide, r->n_layers);
 }
@@ -439,6 +442,26 @@ static void read_gpt2(nx_hf_reader *r)
                        true);
 }
 
+/* What their makers' code could do as well. */
+static void read_nomic_and_modern(nx_hf_reader *r)
+{
+    static const char *const nomic[] = {"prenorm",
+                                        "parallel_block",
+                                        "qkv_proj_bias",
+                                        "mlp_fc1_bias",
+                                        "mlp_fc2_bias",
+                                        "use_rms_norm",
+                                        NULL};
+    static const char *const modern[] = {"norm_bias", "mlp_bias", NULL};
+    const char *const       *fields = NULL;
+
+    if (r->arch->traits & NX_HF_NOMIC) fields = nomic;
+    if (r->arch->traits & NX_HF_MODERN) fields = modern;
+    for (; fields && *fields; fields++)
+        if (nx_hf_bool(r, r->root, *fields, false))
+            nx_hf_refuse(r, NX_EUNSUPPORTED, *fields, "true, expected false");
+}
+
 /* What no encoder here does, and the segments that it tells apart. */
 static void read_encoder(nx_hf_reader *r)
 {
@@ -450,6 +473,7 @@ static void read_encoder(nx_hf_reader *r)
         nx_hf_refuse(r, NX_EUNSUPPORTED, "position_embedding_type",
                      "line %u: only \"absolute\" is supported", positions->line);
     nx_hf_put_bool(r, "attention.causal", "model_type", false);
+    read_nomic_and_modern(r);
     if (r->arch->traits & NX_HF_TYPES)
         nx_hf_put_u32(r, "tokenizer.ggml.token_type_count", "type_vocab_size",
                       nx_hf_int(r, r->root, "type_vocab_size", 2, 1, TYPES_MAX));

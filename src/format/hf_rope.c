@@ -52,7 +52,10 @@ static const nx_json *scaling_object(nx_hf_reader *r)
 
 static void read_theta(nx_hf_reader *r, rope *p)
 {
-    const char *outer = r->arch->traits & NX_HF_NEOX ? "rotary_emb_base" : "rope_theta";
+    bool        base = (r->arch->traits & (NX_HF_NEOX | NX_HF_NOMIC)) != 0;
+    const char *outer = base                             ? "rotary_emb_base"
+                        : r->arch->traits & NX_HF_MODERN ? "global_rope_theta"
+                                                         : "rope_theta";
 
     p->theta = nx_hf_number(r, r->root, outer, r->arch->theta);
     p->theta = nx_hf_number(r, p->from, "rope_theta", p->theta);
@@ -268,12 +271,14 @@ static const kind *find_kind(nx_hf_reader *r, const nx_json *from)
     return &kinds[0];
 }
 
-/* Gemma 3: layers with a window turn at a pace of their own, unscaled. */
+/* Gemma 3, ModernBERT: layers with a window turn at a pace of their own, unscaled. */
 static void read_second_rope(nx_hf_reader *r)
 {
+    bool           modern = (r->arch->traits & NX_HF_MODERN) != 0;
+    const char    *field = modern ? "local_rope_theta" : "rope_local_base_freq";
     const nx_json *both = nx_json_get(r->root, "rope_parameters");
     const nx_json *own = nx_json_get(both, "sliding_attention");
-    double         theta = nx_hf_number(r, r->root, "rope_local_base_freq", 10000);
+    double         theta = nx_hf_number(r, r->root, field, 10000);
     const char    *name;
     const nx_json *type = nx_hf_field(r, own, "rope_type|type", &name);
 
@@ -281,9 +286,11 @@ static void read_second_rope(nx_hf_reader *r)
     if (type && !nx_json_is(type, "default"))
         nx_hf_refuse(r, NX_EUNSUPPORTED, "rope_parameters: sliding_attention",
                      "scaled rope in line %u, expected the default", type->line);
-    if (!(theta > 0))
-        nx_hf_refuse(r, NX_EFORMAT, "rope_local_base_freq", "%g, expected above 0", theta);
-    nx_hf_put_f32(r, "rope.freq_base_swa", "rope_parameters|rope_local_base_freq", theta);
+    if (!(theta > 0)) nx_hf_refuse(r, NX_EFORMAT, field, "%g, expected above 0", theta);
+    nx_hf_put_f32(r, "rope.freq_base_swa",
+                  modern ? "rope_parameters|local_rope_theta"
+                         : "rope_parameters|rope_local_base_freq",
+                  theta);
 }
 
 void nx_hf_read_rope(nx_hf_reader *r)

@@ -23,6 +23,8 @@ static const nx_arch *const archs[] = {
     &nx_arch_smollm3,
     &nx_arch_bert,
     &nx_arch_mpnet,
+    &nx_arch_nomic_bert,
+    &nx_arch_modern_bert,
     NULL,
 };
 

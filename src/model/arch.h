@@ -12,7 +12,7 @@
 extern const nx_arch nx_arch_llama, nx_arch_qwen2, nx_arch_qwen2moe, nx_arch_qwen3,
     nx_arch_qwen3moe, nx_arch_gemma2, nx_arch_gemma3, nx_arch_phi3, nx_arch_gpt2, nx_arch_gptneox,
     nx_arch_olmo2, nx_arch_starcoder2, nx_arch_granite, nx_arch_smollm3, nx_arch_bert,
-    nx_arch_mpnet;
+    nx_arch_mpnet, nx_arch_nomic_bert, nx_arch_modern_bert;
 
 /* The architecture that cp names. NX_EUNSUPPORTED with all known ones. */
 nx_status nx_arch_find(const nx_arch **out, const nx_checkpoint *cp, nx_error *err);
@@ -109,6 +109,7 @@ enum {
     NX_TRAIT_TYPES = 1 << 22,
     NX_TRAIT_SUM_NORM = 1 << 23,
     NX_TRAIT_REL_BIAS = 1 << 24,
+    NX_TRAIT_ATTN_NORM = 1 << 25,
 };
 
 typedef struct nx_slot {

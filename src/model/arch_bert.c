@@ -33,3 +33,41 @@ const nx_arch nx_arch_mpnet = {
     .ffn_bias = NX_ALWAYS,
     .activation = NX_ACTIVATION_GELU_ERF,
 };
+
+/* Nussbaum et al. 2024, arXiv 2402.01613. */
+const nx_arch nx_arch_nomic_bert = {
+    .name = "nomic-bert",
+    .title = "Nomic BERT",
+    .encoder = true,
+    .norm = NX_NORM_LAYER,
+    .sum_norm = true,
+    .embd_norm = true,
+    .token_types = true,
+    .fused_qkv = true,
+    .rope_kind = NX_ROPE_HALVES,
+    .gated = true,
+    .activation = NX_ACTIVATION_SILU,
+};
+
+/* Warner et al. 2024, arXiv 2412.13663: two layers of three see only what is near. */
+const nx_arch nx_arch_modern_bert = {
+    .name = "modern-bert",
+    .title = "ModernBERT",
+    .encoder = true,
+    .norm = NX_NORM_LAYER,
+    .pre_norm = true,
+    .bare_norms = true,
+    .bare_first = true,
+    .embd_norm = true,
+    .fused_qkv = true,
+    .qkv_bias = NX_MAYBE,
+    .out_bias = NX_MAYBE,
+    .rope_kind = NX_ROPE_HALVES,
+    .rope_base_local = 10000,
+    .window_every = true,
+    .full_every = 3,
+    .window_halved = true,
+    .gated = true,
+    .fused_gate_up = true,
+    .activation = NX_ACTIVATION_GELU_ERF,
+};

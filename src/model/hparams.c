@@ -364,10 +364,11 @@ nx_status nx_layer_kinds_read(nx_layer_kind *kinds, const nx_arch *arch, const n
     nx_status st = read_sliding(slides, arch, hp, cp, err);
     if (!st) st = read_flags(ropes, &said, cp, rope_key, n, err);
     if (!st) st = read_flags(experts, &said, cp, experts_key, n, err);
+    int32_t each = arch->window_halved ? hp->window / 2 + 1 : hp->window;
     for (int32_t i = 0; !st && i < n; i++) {
         bool window = slides[i] && hp->window > 0;
         bool local = window && hp->rope_base_local > 0;
-        kinds[i] = (nx_layer_kind){.window = window ? hp->window : 0,
+        kinds[i] = (nx_layer_kind){.window = window ? each : 0,
                                    .rope = local ? NX_ROPE_LOCAL : NX_ROPE_GLOBAL,
                                    .experts = experts[i] && hp->n_experts > 0};
         if (!ropes[i] || hp->n_rot == 0) kinds[i].rope = NX_ROPE_NONE;

@@ -29,8 +29,10 @@ typedef struct nx_arch {
 
     nx_norm_kind norm;
     bool         pre_norm, post_norm; /* of what enters, and of what leaves, attention and ffn */
-    bool         sum_norm; /* of x with what they added to it; then the last is no other */
-    bool         parallel; /* attention and ffn read the same x */
+    bool         sum_norm;   /* of x with what they added to it; then the last is no other */
+    bool         bare_norms; /* layer norms without biases */
+    bool         bare_first; /* the first layer attends to what wasn\'t normed: the embedding was */
+    bool         parallel;   /* attention and ffn read the same x */
 
     nx_qk_norm   qk_norm;
     bool         fused_qkv; /* one matrix in files of this kind; separate ones are taken as well */
@@ -41,6 +43,7 @@ typedef struct nx_arch {
     int32_t      nope_every;      /* every n-th layer has no rope; 0: all have it */
     bool         window_every;    /* false: all layers slide where there is a window */
     int32_t      full_every;      /* true: all but every n-th */
+    bool         window_halved;   /* the file\'s window is as wide as both sides together */
     int32_t      window;          /* where the file doesn't say; 0: none */
 
     bool          gated, fused_gate_up;

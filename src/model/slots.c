@@ -64,8 +64,8 @@ static const nx_slot model_slots[] = {
 #define SHARED  (NX_TRAIT_EXPERTS | NX_TRAIT_SHARED)
 
 static const nx_slot layer_slots[] = {
-    NORM("attn_norm.weight", attn_norm, EMBD, NX_TRAIT_PRE_NORM),
-    VECTOR("attn_norm.bias", attn_norm_b, EMBD, PRE_B),
+    NORM("attn_norm.weight", attn_norm, EMBD, NX_TRAIT_PRE_NORM | NX_TRAIT_ATTN_NORM),
+    VECTOR("attn_norm.bias", attn_norm_b, EMBD, PRE_B | NX_TRAIT_ATTN_NORM),
     MATRIX("attn_q.weight", wq, EMBD, Q, NX_TRAIT_QKV_APART),
     MATRIX("attn_k.weight", wk, EMBD, KV, NX_TRAIT_QKV_APART),
     MATRIX("attn_v.weight", wv, EMBD, KV, NX_TRAIT_QKV_APART),
@@ -179,7 +179,7 @@ static traits model_traits(const nx_slot_walk *w)
     const nx_arch *a = w->arch;
     traits         t = {0};
 
-    if (a->norm == NX_NORM_LAYER) t.has |= NX_TRAIT_NORM_BIAS;
+    if (a->norm == NX_NORM_LAYER && !a->bare_norms) t.has |= NX_TRAIT_NORM_BIAS;
     if (a->positions) t.has |= NX_TRAIT_POSITIONS;
     if (a->embd_norm) t.has |= NX_TRAIT_EMBD_NORM;
     if (w->hp->n_types > 0) t.has |= NX_TRAIT_TYPES;
@@ -214,9 +214,10 @@ static traits layer_traits(const nx_slot_walk *w, int32_t layer)
     traits         t = {0};
 
     if (a->pre_norm) t.has |= NX_TRAIT_PRE_NORM;
+    if (!a->bare_first || layer > 0) t.has |= NX_TRAIT_ATTN_NORM;
     if (a->post_norm) t.has |= NX_TRAIT_POST_NORM;
     if (a->sum_norm) t.has |= NX_TRAIT_SUM_NORM;
-    if (a->norm == NX_NORM_LAYER) t.has |= NX_TRAIT_NORM_BIAS;
+    if (a->norm == NX_NORM_LAYER && !a->bare_norms) t.has |= NX_TRAIT_NORM_BIAS;
     t.has |= is_fused(w, layer) ? NX_TRAIT_QKV_FUSED : NX_TRAIT_QKV_APART;
     if (a->qk_norm == NX_QK_NORM_HEAD) t.has |= NX_TRAIT_QK_NORM_HEAD;
     if (a->qk_norm == NX_QK_NORM_WIDTH) t.has |= NX_TRAIT_QK_NORM_WIDTH;

@@ -61,6 +61,22 @@ def mpnets():
         **sized(48, 64, 6, layers=3) | {"pad_token_id": 1}), "cls")
 
 
+def nomics():
+    yield Case("nomic_bert", "rope, gated", tf.NomicBertConfig(**sized(64, 96, 4)))
+    yield Case("nomic_bert", "theta, prompts", tf.NomicBertConfig(
+        **sized(48, 80, 2, layers=3, rope_parameters={"rope_type": "default", "rope_theta": 500.0})),
+        prompts={"query": "search_query: ", "document": "search_document: "})
+
+
+def moderns():
+    yield Case("modernbert", "local 16 of 4 layers", tf.ModernBertConfig(
+        **sized(64, 96, 4, layers=4, local_attention=16)), length=120)
+    yield Case("modernbert", "local 6, biases, cls, thetas", tf.ModernBertConfig(
+        **sized(48, 64, 3, layers=3, local_attention=6, attention_bias=True, rope_parameters={
+            "full_attention": {"rope_type": "default", "rope_theta": 5000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}})), "cls", length=120)
+
+
 def decoders():
     yield Case("qwen3", "last token", tf.Qwen3Config(
         **sized(64, 128, 4, num_key_value_heads=2, head_dim=16, tie_word_embeddings=True)),
@@ -69,7 +85,7 @@ def decoders():
 
 tf.utils.logging.set_verbosity_error()
 tf.utils.logging.disable_progress_bar()
-CASES = [c for group in (berts, robertas, mpnets, decoders) for c in group()]
+CASES = [c for group in (berts, robertas, mpnets, nomics, moderns, decoders) for c in group()]
 
 
 def build(case, seed):
