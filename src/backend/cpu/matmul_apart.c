@@ -73,10 +73,10 @@ static void multiply_int8(const nx_cpu_backend *cpu, float *out, int64_t ldo, co
 {
     const int8_t *codes = (const int8_t *)w->data + row * w->ne[0];
     int64_t       first = w->first_number / w->ne[0] + row;
-    int32_t       sums[NX_DECODED_ROWS];
+    int32_t       sums[NX_INT8_ROWS];
 
-    for (int64_t r = 0; r < n_rows; r += NX_DECODED_ROWS) {
-        int64_t n = n_rows - r < NX_DECODED_ROWS ? n_rows - r : NX_DECODED_ROWS;
+    for (int64_t r = 0; r < n_rows; r += NX_INT8_ROWS) {
+        int64_t n = n_rows - r < NX_INT8_ROWS ? n_rows - r : NX_INT8_ROWS;
         for (int32_t t = 0; t < a->T; t++) {
             cpu->kernels.sum_int8(sums, codes + r * a->K, (int)n, a->q + t * a->K, a->K);
             for (int64_t i = 0; i < n; i++) {

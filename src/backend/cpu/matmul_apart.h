@@ -9,7 +9,10 @@
 #include "backend/cpu/backend_cpu.h"
 
 /* Rows that are decoded at once; a thread's scratch holds so many of n_cols_max floats. */
-#define NX_DECODED_ROWS 4
+#define NX_DECODED_ROWS 16
+
+/* Rows of int8 that are summed together. */
+#define NX_INT8_ROWS 4
 
 /* Does this matrix go through here? */
 static inline bool nx_cpu_is_apart(const nx_cpu_backend *cpu, nx_dtype dtype)

@@ -24,6 +24,20 @@ NX_INLINE float finish(__m256 lo, __m256 hi, const uint8_t *w, nx_dtype dtype, c
 
 #define TILE_MAX 6 /* R * C: twelve sums, and registers left for what is multiplied */
 
+/* Eight columns of R f32 rows and C tokens. The tokens' numbers stay in registers: fewer loads than
+ * products, and room for twelve sums. */
+NX_INLINE void step8(__m256 acc[], int R, int C, const uint8_t *const w[], const float *const x[],
+                     int64_t k)
+{
+    __m256 xs[TILE_MAX];
+
+    for (int c = 0; c < C; c++) xs[c] = _mm256_loadu_ps(x[c] + k);
+    for (int r = 0; r < R; r++) {
+        __m256 ws = _mm256_loadu_ps((const float *)(const void *)w[r] + k);
+        for (int c = 0; c < C; c++) acc[r * C + c] = _mm256_fmadd_ps(ws, xs[c], acc[r * C + c]);
+    }
+}
+
 /* R rows x C tokens, both constants: y[r][c]. */
 NX_INLINE void tile(float *y, nx_dtype dtype, int R, int C, const uint8_t *const w[],
                     const float *const x[], int64_t K)
@@ -32,6 +46,11 @@ NX_INLINE void tile(float *y, nx_dtype dtype, int R, int C, const uint8_t *const
 
     for (int i = 0; i < R * C; i++) lo[i] = hi[i] = _mm256_setzero_ps();
     for (int64_t k = 0; k + 16 <= K; k += 16) {
+        if (dtype == NX_DTYPE_F32 && C > 1) {
+            step8(lo, R, C, w, x, k);
+            step8(hi, R, C, w, x, k + 8);
+            continue;
+        }
         for (int r = 0; r < R; r++) {
             __m256 w_lo, w_hi;
             nx_load16(&w_lo, &w_hi, w[r], dtype, k);
@@ -85,11 +104,35 @@ NX_INLINE void bands(nx_dtype dtype, int R, int C, float *out, int64_t ldo, cons
                       row_bytes, 1, rest, a, add);
 }
 
+/* Few rows and many tokens: the rows stay in the second cache, and each C tokens in the first while all
+ * rows pass by. */
+NX_INLINE void panel(nx_dtype dtype, int R, int C, float *out, int64_t ldo, const uint8_t *w,
+                     size_t row_bytes, int64_t n_rows, const nx_act *a, bool add)
+{
+    const uint8_t *ws[TILE_MAX];
+    const float   *xs[TILE_MAX];
+    float          y[TILE_MAX];
+
+    for (int32_t t0 = 0; t0 < a->T; t0 += C) {
+        for (int c = 0; c < C; c++) xs[c] = a->x + (t0 + c < a->T ? t0 + c : a->T - 1) * a->K;
+        for (int64_t r0 = 0; r0 < n_rows; r0 += R) {
+            for (int64_t r = 0; r < R; r++)
+                ws[r] = w + (size_t)(r0 + r < n_rows ? r0 + r : n_rows - 1) * row_bytes;
+            tile(y, dtype, R, C, ws, xs, a->K);
+            for (int c = 0; c < C && t0 + c < a->T; c++)
+                for (int64_t r = 0; r < R && r0 + r < n_rows; r++)
+                    put(out + (t0 + c) * ldo + r0 + r, y[r * C + c], add);
+        }
+    }
+}
+
 NX_INLINE void plain(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
                      int64_t n_rows, const nx_act *a, bool add)
 {
     if (a->T <= 2)
         bands(dtype, 4, 1, out, ldo, w, row_bytes, n_rows, a, add);
+    else if (n_rows <= NX_PANEL_ROWS)
+        panel(dtype, 2, 3, out, ldo, w, row_bytes, n_rows, a, add);
     else
         bands(dtype, 2, 3, out, ldo, w, row_bytes, n_rows, a, add);
 }
