@@ -225,6 +225,11 @@ static void run_group(void *ctx)
     nx_error        err;
     int32_t         n = e->n - e->done < GROUP ? e->n - e->done : GROUP;
 
+    if (nx_exchange_is_gone(e->call->x)) { /* nobody waits: the rest isn't computed */
+        nx_fail(&err, NX_EBUSY, "the client left");
+        give_up(e, &err, NULL);
+        return;
+    }
     nx_status st =
         nx_embedder_run(e->call->model->parts.embedder, e->vectors + (int64_t)e->done * e->n_dims,
                         e->texts + e->done, n, &e->opt, &r, &err);
