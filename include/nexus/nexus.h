@@ -57,7 +57,8 @@ extern "C" {
     X(ELIMIT, "beyond a limit")                                                                    \
     X(EBUSY, "busy, try again later")                                                              \
     X(ECANCELLED, "cancelled")                                                                     \
-    X(EINTERNAL, "a fault of ours")
+    X(EINTERNAL, "a fault of ours")                                                                \
+    X(EFULL, "the disk is full")
 
 typedef enum nx_status {
 #define X(name, text) NX_##name,
