@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "sim_disk.h"
-#include "store/log.h"
+#include "store/wal.h"
 
 enum { INCARNATION = 0x1234567 };
 
@@ -20,17 +20,17 @@ static size_t body_bytes(uint64_t n)
     return (size_t)(n * 7 % 40) * 8 + 8;
 }
 
-static nx_status append(nx_log *l, uint64_t durable)
+static nx_status append(nx_wal *l, uint64_t durable)
 {
     nx_buf   record = {.max = 1 << 20};
     uint64_t seq = 0, next = l->next_seq;
-    size_t   n = NX_LOG_HEAD + body_bytes(next);
+    size_t   n = NX_WAL_HEAD + body_bytes(next);
     char    *p = nx_buf_room(&record, n, NULL);
 
     assert_non_null(p);
-    for (size_t i = NX_LOG_HEAD; i < n; i += 8) memcpy(p + i, &next, 8);
+    for (size_t i = NX_WAL_HEAD; i < n; i += 8) memcpy(p + i, &next, 8);
     record.len = n;
-    nx_status st = nx_log_append(l, &seq, &record, durable, NULL);
+    nx_status st = nx_wal_append(l, &seq, &record, durable, NULL);
     if (!st) assert_int_equal(seq, next);
     nx_buf_free(&record);
     return st;
@@ -56,25 +56,25 @@ static nx_status see(void *ctx, uint64_t seq, const void *body, size_t bytes, nx
     return NX_OK;
 }
 
-static nx_status open_log(nx_log *l, sim_disk *d, uint64_t after, seen *s, uint64_t *cut,
+static nx_status open_log(nx_wal *l, sim_disk *d, uint64_t after, seen *s, uint64_t *cut,
                           nx_error *err)
 {
     *s = (seen){0};
-    return nx_log_open(l, &d->base, "c", INCARNATION, after, see, s, cut, err);
+    return nx_wal_open(l, &d->base, "c", INCARNATION, after, see, s, cut, err);
 }
 
-static void make_log(nx_log *l)
+static void make_log(nx_wal *l)
 {
     sim_init(&disk);
     sim_put(&disk.now, "c", NULL);
     sim_put(&disk.safe, "c", NULL);
-    assert_int_equal(nx_log_create(l, &disk.base, "c", INCARNATION, 1, NULL), NX_OK);
+    assert_int_equal(nx_wal_create(l, &disk.base, "c", INCARNATION, 1, NULL), NX_OK);
     assert_int_equal(disk.base.ops->sync_dir(&disk.base, "c", NULL), NX_OK);
 }
 
 static void records_come_back_in_order(void **state)
 {
-    nx_log   l;
+    nx_wal   l;
     seen     s;
     uint64_t cut, seq;
     nx_error err;
@@ -82,30 +82,30 @@ static void records_come_back_in_order(void **state)
     (void)state;
     make_log(&l);
     for (int i = 0; i < 20; i++) assert_int_equal(append(&l, 0), NX_OK);
-    assert_int_equal(nx_log_seal(&l, &seq, &err), NX_OK);
+    assert_int_equal(nx_wal_seal(&l, &seq, &err), NX_OK);
     assert_int_equal(seq, 21);
-    assert_int_equal(nx_log_rotate(&l, &err), NX_OK);
+    assert_int_equal(nx_wal_rotate(&l, &err), NX_OK);
     for (int i = 0; i < 5; i++) assert_int_equal(append(&l, 21), NX_OK);
-    uint64_t bytes = nx_log_bytes(&l);
-    nx_log_close(&l);
+    uint64_t bytes = nx_wal_bytes(&l);
+    nx_wal_close(&l);
     assert_int_equal(open_log(&l, &disk, 0, &s, &cut, &err), NX_OK);
     assert_int_equal(s.n, 26);
     assert_int_equal(cut, 0);
     assert_int_equal(l.next_seq, 27);
-    assert_int_equal(nx_log_bytes(&l), bytes);
-    assert_int_equal(nx_log_trim(&l, 20, &err), NX_OK); /* record 21 is still wanted */
+    assert_int_equal(nx_wal_bytes(&l), bytes);
+    assert_int_equal(nx_wal_trim(&l, 20, &err), NX_OK); /* record 21 is still wanted */
     assert_int_equal(l.n_files, 2);
-    assert_int_equal(nx_log_trim(&l, 24, &err), NX_OK);
+    assert_int_equal(nx_wal_trim(&l, 24, &err), NX_OK);
     assert_int_equal(l.n_files, 1);
-    nx_log_close(&l);
+    nx_wal_close(&l);
     assert_int_equal(open_log(&l, &disk, 24, &s, &cut, &err), NX_OK);
     assert_int_equal(s.first, 25);
     assert_int_equal(s.n, 2);
     assert_int_equal(append(&l, 0), NX_OK);
-    nx_log_close(&l);
+    nx_wal_close(&l);
     assert_int_equal(open_log(&l, &disk, 20, &s, &cut, &err), NX_EFORMAT); /* 21 is gone */
     assert_int_equal(open_log(&l, &disk, 99, &s, &cut, &err), NX_EFORMAT); /* and 99 never was */
-    assert_int_equal(nx_log_open(&l, &disk.base, "c", 5, 21, see, &s, &cut, &err), NX_EFORMAT);
+    assert_int_equal(nx_wal_open(&l, &disk.base, "c", 5, 21, see, &s, &cut, &err), NX_EFORMAT);
     assert_non_null(strstr(err.text, "another collection"));
     sim_free(&disk);
 }
@@ -115,25 +115,25 @@ static void a_crash_loses_only_what_was_not_synced(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 3000; seed++) {
-        nx_log   l;
+        nx_wal   l;
         seen     s;
         uint64_t cut;
         nx_error err = {0};
         sim_disk after;
         make_log(&l);
         for (int i = 0; i < 6; i++) assert_int_equal(append(&l, 0), NX_OK);
-        assert_int_equal(nx_log_sync(&l, NULL), NX_OK);
+        assert_int_equal(nx_wal_sync(&l, NULL), NX_OK);
         for (int i = 0; i < 4; i++) assert_int_equal(append(&l, 6), NX_OK);
         sim_crash(&after, &disk, seed);
-        nx_log_close(&l);
+        nx_wal_close(&l);
         nx_status st = open_log(&l, &after, 0, &s, &cut, &err);
         if (st) fail_msg("seed %llu: %s", (unsigned long long)seed, err.text);
         assert_true(s.n >= 6 && s.n <= 10);
         assert_int_equal(append(&l, s.n), NX_OK); /* and it goes on from there */
-        nx_log_close(&l);
+        nx_wal_close(&l);
         assert_int_equal(open_log(&l, &after, 0, &s, &cut, &err), NX_OK);
         assert_int_equal(cut, 0);
-        nx_log_close(&l);
+        nx_wal_close(&l);
         sim_free(&after);
         sim_free(&disk);
     }
@@ -142,7 +142,7 @@ static void a_crash_loses_only_what_was_not_synced(void **state)
 /* Every byte of a sealed log, flipped: refused, or nothing is missing but the seal. */
 static void damage_is_never_taken_for_a_torn_tail(void **state)
 {
-    nx_log   l;
+    nx_wal   l;
     seen     s;
     uint64_t cut, seq;
     nx_error err;
@@ -151,9 +151,9 @@ static void damage_is_never_taken_for_a_torn_tail(void **state)
     (void)state;
     make_log(&l);
     for (int i = 0; i < 6; i++) assert_int_equal(append(&l, 0), NX_OK);
-    assert_int_equal(nx_log_seal(&l, &seq, NULL), NX_OK);
+    assert_int_equal(nx_wal_seal(&l, &seq, NULL), NX_OK);
     size_t n = (size_t)l.end;
-    nx_log_close(&l);
+    nx_wal_close(&l);
     for (size_t at = 0; at < n; at++) {
         sim_disk after;
         sim_crash(&after, &disk, 0);
@@ -169,7 +169,7 @@ static void damage_is_never_taken_for_a_torn_tail(void **state)
             assert_int_equal(s.n, 6);
             assert_true(cut > 0);
         }
-        nx_log_close(&l);
+        nx_wal_close(&l);
         sim_free(&after);
     }
     assert_true(n_refused > (int)n - 45); /* all but the seal's 40 bytes */
@@ -178,7 +178,7 @@ static void damage_is_never_taken_for_a_torn_tail(void **state)
 
 static void no_room_leaves_it_as_it_was(void **state)
 {
-    nx_log   l;
+    nx_wal   l;
     seen     s;
     uint64_t cut;
     nx_error err;
@@ -197,10 +197,10 @@ static void no_room_leaves_it_as_it_was(void **state)
     assert_int_equal(append(&l, 0), NX_EIO);
     sim_fail_at(&disk, -1, false);
     assert_int_equal(append(&l, 0), NX_EIO); /* for good: the end is unclear */
-    nx_log_close(&l);
+    nx_wal_close(&l);
     assert_int_equal(open_log(&l, &disk, 0, &s, &cut, &err), NX_OK);
     assert_int_equal(s.n, 2);
-    nx_log_close(&l);
+    nx_wal_close(&l);
     sim_free(&disk);
 }
 
@@ -209,33 +209,33 @@ static void a_failed_rotation_is_no_harm(void **state)
 {
     (void)state;
     for (int64_t n = 0; n < 6; n++) {
-        nx_log   l;
+        nx_wal   l;
         seen     s;
         uint64_t cut, seq;
         nx_error err;
         make_log(&l);
         assert_int_equal(append(&l, 0), NX_OK);
-        assert_int_equal(nx_log_seal(&l, &seq, NULL), NX_OK);
+        assert_int_equal(nx_wal_seal(&l, &seq, NULL), NX_OK);
         sim_fail_at(&disk, n, false);
-        nx_status st = nx_log_rotate(&l, &err);
+        nx_status st = nx_wal_rotate(&l, &err);
         sim_fail_at(&disk, -1, false);
         if (n < 4) assert_int_equal(st, NX_EIO);
         assert_int_equal(append(&l, 2), NX_OK);
-        assert_int_equal(nx_log_sync(&l, NULL), NX_OK);
+        assert_int_equal(nx_wal_sync(&l, NULL), NX_OK);
         for (uint64_t seed = 0; seed < 30; seed++) {
             sim_disk after;
-            nx_log   again;
+            nx_wal   again;
             sim_crash(&after, &disk, seed);
             if (open_log(&again, &after, 0, &s, &cut, &err)) fail_msg("%s", err.text);
             assert_int_equal(s.n, 3);
             assert_int_equal(append(&again, 3), NX_OK);
-            nx_log_close(&again);
+            nx_wal_close(&again);
             assert_int_equal(open_log(&again, &after, 0, &s, &cut, &err), NX_OK);
             assert_int_equal(s.n, 4);
-            nx_log_close(&again);
+            nx_wal_close(&again);
             sim_free(&after);
         }
-        nx_log_close(&l);
+        nx_wal_close(&l);
         sim_free(&disk);
     }
 }

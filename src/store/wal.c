@@ -1,5 +1,5 @@
-/* log.c - files of records. */
-#include "store/log.h"
+/* wal.c - files of records. */
+#include "store/wal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,9 +28,9 @@ typedef struct record_head {
 } record_head;
 
 _Static_assert(sizeof(file_head) == FILE_HEAD, "the head of a log is 32 bytes");
-_Static_assert(sizeof(record_head) == NX_LOG_HEAD, "the head of a record is 40 bytes");
+_Static_assert(sizeof(record_head) == NX_WAL_HEAD, "the head of a record is 40 bytes");
 
-static nx_status path_of(char out[PATH_CAP], const nx_log *l, uint64_t first_seq, nx_error *err)
+static nx_status path_of(char out[PATH_CAP], const nx_wal *l, uint64_t first_seq, nx_error *err)
 {
     if (nx_path_write(out, PATH_CAP, "%s/log-%016llx", l->dir, (unsigned long long)first_seq))
         return NX_OK;
@@ -65,12 +65,12 @@ static size_t find_witness(const uint8_t *bytes, size_t at, size_t n, uint64_t i
 
 static bool body_good(const record_head *h, const uint8_t *p, size_t left)
 {
-    return h->bytes <= NX_LOG_BODY_MAX && h->bytes % 8 == 0 && h->bytes <= left - sizeof *h &&
+    return h->bytes <= NX_WAL_BODY_MAX && h->bytes % 8 == 0 && h->bytes <= left - sizeof *h &&
            nx_crc32c(0, p + sizeof *h, h->bytes) == h->body_crc;
 }
 
-nx_status nx_log_walk(const uint8_t *bytes, size_t n, const char *name, uint64_t incarnation,
-                      bool last, uint64_t after, uint64_t *expected, uint64_t *good, nx_log_fn fn,
+nx_status nx_wal_walk(const uint8_t *bytes, size_t n, const char *name, uint64_t incarnation,
+                      bool last, uint64_t after, uint64_t *expected, uint64_t *good, nx_wal_fn fn,
                       void *ctx, nx_error *err)
 {
     size_t      at = FILE_HEAD;
@@ -112,7 +112,7 @@ nx_status nx_log_walk(const uint8_t *bytes, size_t n, const char *name, uint64_t
 
 /* ---- All files ---- */
 
-static bool add_file(nx_log *l, uint64_t first_seq)
+static bool add_file(nx_wal *l, uint64_t first_seq)
 {
     if (l->n_files == l->cap) {
         size_t    cap = l->cap ? 2 * l->cap : 8;
@@ -126,7 +126,7 @@ static bool add_file(nx_log *l, uint64_t first_seq)
 }
 
 /* Names of files that are logs, in order: the hex digits sort as the numbers do. */
-static nx_status list_files(nx_log *l, nx_error *err)
+static nx_status list_files(nx_wal *l, nx_error *err)
 {
     char    **names;
     size_t    n;
@@ -144,13 +144,13 @@ static nx_status list_files(nx_log *l, nx_error *err)
     return st;
 }
 
-static nx_status read_whole(nx_log *l, nx_disk_file *f, const char *path, uint8_t **bytes,
+static nx_status read_whole(nx_wal *l, nx_disk_file *f, const char *path, uint8_t **bytes,
                             size_t *n, nx_error *err)
 {
     uint64_t  size = 0;
     nx_status st = l->disk->ops->size(l->disk, f, &size, err);
 
-    if (!st && size > NX_LOG_FILE_MAX)
+    if (!st && size > NX_WAL_FILE_MAX)
         st = nx_fail(err, NX_EFORMAT, "%s: %llu bytes, longer than any log", path,
                      (unsigned long long)size);
     if (st) return st;
@@ -160,7 +160,7 @@ static nx_status read_whole(nx_log *l, nx_disk_file *f, const char *path, uint8_
     return l->disk->ops->read(l->disk, f, *bytes, *n, 0, err);
 }
 
-static nx_status write_head(nx_log *l, nx_disk_file *f, uint64_t first_seq, nx_error *err)
+static nx_status write_head(nx_wal *l, nx_disk_file *f, uint64_t first_seq, nx_error *err)
 {
     file_head h = {.incarnation = l->incarnation, .first_seq = first_seq};
 
@@ -172,7 +172,7 @@ static nx_status write_head(nx_log *l, nx_disk_file *f, uint64_t first_seq, nx_e
 }
 
 /* The newest file is kept open, cut to what is good in it. */
-static nx_status keep_newest(nx_log *l, nx_disk_file *f, size_t n, uint64_t good,
+static nx_status keep_newest(nx_wal *l, nx_disk_file *f, size_t n, uint64_t good,
                              uint64_t first_seq, uint64_t *cut_bytes, nx_error *err)
 {
     nx_status st = NX_OK;
@@ -190,7 +190,7 @@ static nx_status keep_newest(nx_log *l, nx_disk_file *f, size_t n, uint64_t good
 }
 
 /* Do all files behind file i hold no record? They were begun, and perhaps given up. */
-static nx_status only_empty_behind(nx_log *l, size_t i, bool *out, nx_error *err)
+static nx_status only_empty_behind(nx_wal *l, size_t i, bool *out, nx_error *err)
 {
     nx_status st = NX_OK;
 
@@ -209,7 +209,7 @@ static nx_status only_empty_behind(nx_log *l, size_t i, bool *out, nx_error *err
 }
 
 /* Read file i, and replay it. *f stays open. */
-static nx_status replay_file(nx_log *l, size_t i, bool last, uint64_t after, nx_log_fn fn,
+static nx_status replay_file(nx_wal *l, size_t i, bool last, uint64_t after, nx_wal_fn fn,
                              void *ctx, nx_disk_file **f, size_t *n, uint64_t *good, nx_error *err)
 {
     uint8_t  *bytes = NULL;
@@ -222,7 +222,7 @@ static nx_status replay_file(nx_log *l, size_t i, bool last, uint64_t after, nx_
         st = nx_fail(err, NX_EFORMAT, "%s: expected a log that begins with record %llu", path,
                      (unsigned long long)l->next_seq);
     if (!st)
-        st = nx_log_walk(bytes, *n, path, l->incarnation, last, after, &l->next_seq, good, fn, ctx,
+        st = nx_wal_walk(bytes, *n, path, l->incarnation, last, after, &l->next_seq, good, fn, ctx,
                          err);
     nx_free(bytes);
     return st;
@@ -230,7 +230,7 @@ static nx_status replay_file(nx_log *l, size_t i, bool last, uint64_t after, nx_
 
 /* File i begins before the record that is next, and holds none: rotating failed then, and the file
  * before went on. */
-static nx_status drop_given_up(nx_log *l, size_t i, nx_error *err)
+static nx_status drop_given_up(nx_wal *l, size_t i, nx_error *err)
 {
     char      path[PATH_CAP];
     nx_status st = path_of(path, l, l->firsts[i], err);
@@ -241,7 +241,7 @@ static nx_status drop_given_up(nx_log *l, size_t i, nx_error *err)
 }
 
 /* After file i, is it the newest? Then it is kept; empty ones behind it that nobody needs go. */
-static nx_status settle_newest(nx_log *l, size_t i, nx_error *err)
+static nx_status settle_newest(nx_wal *l, size_t i, nx_error *err)
 {
     nx_status st = NX_OK;
 
@@ -250,7 +250,7 @@ static nx_status settle_newest(nx_log *l, size_t i, nx_error *err)
     return st;
 }
 
-static nx_status open_one(nx_log *l, size_t i, uint64_t after, nx_log_fn fn, void *ctx,
+static nx_status open_one(nx_wal *l, size_t i, uint64_t after, nx_wal_fn fn, void *ctx,
                           uint64_t *cut_bytes, nx_error *err)
 {
     nx_disk_file *f = NULL;
@@ -271,13 +271,13 @@ static nx_status open_one(nx_log *l, size_t i, uint64_t after, nx_log_fn fn, voi
     return st;
 }
 
-nx_status nx_log_open(nx_log *out, nx_disk *disk, const char *dir, uint64_t incarnation,
-                      uint64_t after, nx_log_fn fn, void *ctx, uint64_t *cut_bytes, nx_error *err)
+nx_status nx_wal_open(nx_wal *out, nx_disk *disk, const char *dir, uint64_t incarnation,
+                      uint64_t after, nx_wal_fn fn, void *ctx, uint64_t *cut_bytes, nx_error *err)
 {
-    nx_log    l = {.disk = disk, .dir = dir, .incarnation = incarnation, .unsealed = true};
+    nx_wal    l = {.disk = disk, .dir = dir, .incarnation = incarnation, .unsealed = true};
     nx_status st = list_files(&l, err);
 
-    *out = (nx_log){0};
+    *out = (nx_wal){0};
     *cut_bytes = 0;
     if (!st) l.next_seq = l.firsts[0];
     if (!st && l.next_seq > after + 1)
@@ -290,13 +290,13 @@ nx_status nx_log_open(nx_log *out, nx_disk *disk, const char *dir, uint64_t inca
         st = nx_fail(err, NX_EFORMAT, "%s: the log ends before record %llu, which segments hold",
                      dir, (unsigned long long)after);
     if (st)
-        nx_log_close(&l);
+        nx_wal_close(&l);
     else
         *out = l;
     return st;
 }
 
-static nx_status create_file(nx_log *l, nx_disk_file **out, nx_error *err)
+static nx_status create_file(nx_wal *l, nx_disk_file **out, nx_error *err)
 {
     char      path[PATH_CAP];
     nx_status st = path_of(path, l, l->next_seq, err);
@@ -313,32 +313,32 @@ static nx_status create_file(nx_log *l, nx_disk_file **out, nx_error *err)
     return st;
 }
 
-nx_status nx_log_create(nx_log *out, nx_disk *disk, const char *dir, uint64_t incarnation,
+nx_status nx_wal_create(nx_wal *out, nx_disk *disk, const char *dir, uint64_t incarnation,
                         uint64_t first_seq, nx_error *err)
 {
-    nx_log    l = {.disk = disk,
+    nx_wal    l = {.disk = disk,
                    .dir = dir,
                    .incarnation = incarnation,
                    .next_seq = first_seq,
                    .end = FILE_HEAD};
     nx_status st = create_file(&l, &l.file, err);
 
-    *out = (nx_log){0};
+    *out = (nx_wal){0};
     if (st)
-        nx_log_close(&l);
+        nx_wal_close(&l);
     else
         *out = l;
     return st;
 }
 
-nx_status nx_log_append(nx_log *l, uint64_t *seq, nx_buf *record, uint64_t durable, nx_error *err)
+nx_status nx_wal_append(nx_wal *l, uint64_t *seq, nx_buf *record, uint64_t durable, nx_error *err)
 {
     record_head h = {.seq = l->next_seq, .durable = durable, .incarnation = l->incarnation};
     size_t      bytes = record->len - sizeof h;
 
-    if (bytes > NX_LOG_BODY_MAX)
+    if (bytes > NX_WAL_BODY_MAX)
         return nx_fail(err, NX_ELIMIT, "a request of %zu bytes, at most %zu", bytes,
-                       NX_LOG_BODY_MAX);
+                       NX_WAL_BODY_MAX);
     if (l->broken)
         return nx_fail(err, NX_EIO, "%s: the log's end is unclear since a write failed", l->dir);
     memcpy(h.magic, record_magic, 4);
@@ -357,24 +357,28 @@ nx_status nx_log_append(nx_log *l, uint64_t *seq, nx_buf *record, uint64_t durab
     return NX_OK;
 }
 
-nx_status nx_log_sync(nx_log *l, nx_error *err)
+nx_status nx_wal_sync(nx_wal *l, nx_error *err)
 {
     return l->disk->ops->sync(l->disk, l->file, err);
 }
 
-nx_status nx_log_seal(nx_log *l, uint64_t *seq, nx_error *err)
+nx_status nx_wal_seal(nx_wal *l, uint64_t *seq, nx_error *err)
 {
-    nx_buf    record = {.max = NX_LOG_HEAD};
-    nx_status st = nx_log_sync(l, err);
+    nx_buf    record = {.max = NX_WAL_HEAD};
+    nx_status st = nx_wal_sync(l, err);
 
-    if (!st && !nx_buf_room(&record, NX_LOG_HEAD, err)) st = NX_ENOMEM;
-    record.len = NX_LOG_HEAD;
-    if (!st) st = nx_log_append(l, seq, &record, l->next_seq - 1, err);
+    if (st) l->broken = true;
+    if (!st && !nx_buf_room(&record, NX_WAL_HEAD, err)) st = NX_ENOMEM;
+    record.len = NX_WAL_HEAD;
+    if (!st) st = nx_wal_append(l, seq, &record, l->next_seq - 1, err);
     nx_buf_free(&record);
-    return st ? st : nx_log_sync(l, err);
+    if (st) return st;
+    st = nx_wal_sync(l, err);
+    if (st) l->broken = true;
+    return st;
 }
 
-nx_status nx_log_rotate(nx_log *l, nx_error *err)
+nx_status nx_wal_rotate(nx_wal *l, nx_error *err)
 {
     nx_disk_file *f;
     nx_status     st = create_file(l, &f, err);
@@ -393,7 +397,7 @@ nx_status nx_log_rotate(nx_log *l, nx_error *err)
     return NX_OK;
 }
 
-nx_status nx_log_trim(nx_log *l, uint64_t seq, nx_error *err)
+nx_status nx_wal_trim(nx_wal *l, uint64_t seq, nx_error *err)
 {
     nx_status st = NX_OK;
 
@@ -413,14 +417,14 @@ nx_status nx_log_trim(nx_log *l, uint64_t seq, nx_error *err)
     return st;
 }
 
-uint64_t nx_log_bytes(const nx_log *l)
+uint64_t nx_wal_bytes(const nx_wal *l)
 {
     return l->bytes_old + l->end;
 }
 
-void nx_log_close(nx_log *l)
+void nx_wal_close(nx_wal *l)
 {
     if (l->file) l->disk->ops->close(l->disk, l->file);
     nx_free(l->firsts);
-    *l = (nx_log){0};
+    *l = (nx_wal){0};
 }

@@ -1,0 +1,160 @@
+/* batch.c - gathers a request. Points are checked and brought into their form here, outside of any lock. */
+#include "store/batch.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "store/block.h"
+#include "store/path.h"
+
+#define BATCH_BYTES_MAX ((size_t)256 << 20)
+
+nx_batch *nx_batch_create(nx_collection *c)
+{
+    nx_batch *b = nx_calloc(1, sizeof *b);
+
+    if (!b) return NULL;
+    b->c = c;
+    b->data.max = BATCH_BYTES_MAX;
+    return b;
+}
+
+void nx_batch_destroy(nx_batch *b)
+{
+    if (!b) return;
+    nx_buf_free(&b->data);
+    nx_free(b->ops);
+    nx_free(b);
+}
+
+static nx_status room_for_op(nx_batch *b, nx_error *err)
+{
+    if (b->n == NX_BATCH_OPS_MAX)
+        return nx_fail(err, NX_ELIMIT, "more than %d operations in one request", NX_BATCH_OPS_MAX);
+    if (b->n < b->cap) return NX_OK;
+    size_t cap = b->cap ? 2 * b->cap : 16;
+    nx_op *grown = nx_realloc(b->ops, cap, sizeof *grown);
+    if (!grown) return nx_fail(err, NX_ENOMEM, "a request of %zu operations", cap);
+    b->ops = grown;
+    b->cap = cap;
+    return NX_OK;
+}
+
+static nx_status add_bytes(nx_batch *b, size_t *at, const void *bytes, size_t n, nx_error *err)
+{
+    static const char zeros[8];
+
+    *at = b->data.len;
+    nx_status st = n ? nx_buf_add(&b->data, bytes, n, err) : NX_OK;
+    if (!st && n % 8) st = nx_buf_add(&b->data, zeros, 8 - n % 8, err);
+    return st;
+}
+
+/* Append op with its value and path; on error the batch is as before. */
+static nx_status add_op(nx_batch *b, nx_op op, nx_str value, nx_str path, nx_error *err)
+{
+    size_t    before = b->data.len;
+    nx_status st = room_for_op(b, err);
+
+    if (!st && (value.len > NX_PAYLOAD_MAX || path.len > 65536))
+        st = nx_fail(err, NX_ELIMIT, "a payload or path too long");
+    if (!st) st = add_bytes(b, &op.value, value.p, value.len, err);
+    if (!st) st = add_bytes(b, &op.path, path.p, path.len, err);
+    if (st) {
+        b->data.len = before;
+        return st;
+    }
+    op.value_n = (uint32_t)value.len;
+    op.path_n = (uint32_t)path.len;
+    b->ops[b->n++] = op;
+    return NX_OK;
+}
+
+static nx_status add_block(nx_batch *b, nx_op op, int kind, const nx_point *p, nx_error *err)
+{
+    nx_status st = room_for_op(b, err);
+
+    op.block = b->data.len;
+    op.id = p->id;
+    if (!st) st = nx_block_add(&b->data, nx_collection_config(b->c), kind, p, err);
+    if (!st) b->ops[b->n++] = op;
+    return st;
+}
+
+nx_status nx_batch_put(nx_batch *b, const nx_point *p, nx_put_mode mode, nx_error *err)
+{
+    return add_block(b, (nx_op){.kind = NX_OP_PUT, .mode = mode}, NX_BLOCK_PUT, p, err);
+}
+
+nx_status nx_batch_update_vectors(nx_batch *b, const nx_point *p, nx_error *err)
+{
+    nx_point only = *p;
+
+    only.payload = (nx_value){0};
+    return add_block(b, (nx_op){.kind = NX_OP_VECTORS}, NX_BLOCK_PATCH, &only, err);
+}
+
+static nx_status check_path(nx_str path, nx_error *err)
+{
+    nx_path parsed;
+
+    return path.len ? nx_path_parse(&parsed, path, err) : NX_OK;
+}
+
+static nx_status check_object(nx_value v, nx_error *err)
+{
+    if (v.n <= NX_PAYLOAD_MAX && nx_value_check(v.p, v.n) && nx_value_kind_of(v) == NX_VALUE_OBJECT)
+        return NX_OK;
+    return nx_fail(err, NX_EINVAL, "a payload is an object, nested at most %d deep",
+                   NX_VALUE_DEPTH_MAX);
+}
+
+static nx_str as_str(nx_value v)
+{
+    return (nx_str){(const char *)v.p, v.n};
+}
+
+static const nx_str nothing = {"", 0};
+
+nx_status nx_batch_delete(nx_batch *b, nx_point_id id, nx_error *err)
+{
+    return add_op(b, (nx_op){.kind = NX_OP_DELETE, .id = id}, nothing, nothing, err);
+}
+
+nx_status nx_batch_delete_where(nx_batch *b, nx_str path, nx_str text, nx_error *err)
+{
+    nx_status st = path.len ? check_path(path, err) : nx_fail(err, NX_EINVAL, "an empty path");
+
+    return st ? st : add_op(b, (nx_op){.kind = NX_OP_DELETE_WHERE}, text, path, err);
+}
+
+nx_status nx_batch_set_payload(nx_batch *b, nx_point_id id, nx_value object, nx_str path,
+                               nx_error *err)
+{
+    nx_status st = check_object(object, err);
+
+    if (!st) st = check_path(path, err);
+    return st ? st : add_op(b, (nx_op){.kind = NX_OP_SET, .id = id}, as_str(object), path, err);
+}
+
+nx_status nx_batch_overwrite_payload(nx_batch *b, nx_point_id id, nx_value object, nx_error *err)
+{
+    nx_status st = check_object(object, err);
+
+    if (st) return st;
+    return add_op(b, (nx_op){.kind = NX_OP_OVERWRITE, .id = id}, as_str(object), nothing, err);
+}
+
+nx_status nx_batch_remove_payload(nx_batch *b, nx_point_id id, nx_str path, nx_error *err)
+{
+    nx_status st = path.len ? check_path(path, err) : nx_fail(err, NX_EINVAL, "an empty path");
+
+    return st ? st : add_op(b, (nx_op){.kind = NX_OP_REMOVE, .id = id}, nothing, path, err);
+}
+
+nx_status nx_batch_clear_payload(nx_batch *b, nx_point_id id, nx_error *err)
+{
+    static const uint8_t empty[9] = {NX_VALUE_OBJECT};
+
+    return nx_batch_overwrite_payload(b, id, (nx_value){empty, sizeof empty}, err);
+}

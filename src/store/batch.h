@@ -1,0 +1,33 @@
+/* batch.h - a request being gathered: operations as the caller said them. */
+#ifndef NX_STORE_BATCH_H
+#define NX_STORE_BATCH_H
+
+#include "store/store.h"
+
+typedef enum nx_op_kind {
+    NX_OP_PUT,
+    NX_OP_DELETE,
+    NX_OP_DELETE_WHERE, /* value: the text */
+    NX_OP_SET,          /* value: the object */
+    NX_OP_OVERWRITE,
+    NX_OP_REMOVE,
+    NX_OP_VECTORS, /* block: a patch */
+} nx_op_kind;
+
+typedef struct nx_op {
+    nx_op_kind  kind;
+    nx_put_mode mode;
+    nx_point_id id;
+    size_t      block;       /* where in data; PUT and VECTORS */
+    size_t      value, path; /* likewise */
+    uint32_t    value_n, path_n;
+} nx_op;
+
+struct nx_batch {
+    nx_collection *c;
+    nx_buf         data; /* everything begins at a multiple of 8 */
+    nx_op         *ops;
+    size_t         n, cap;
+};
+
+#endif

@@ -1,0 +1,114 @@
+/* collection.h - one collection's insides, shared by the files that open, write, read and tidy it.
+ *
+ * Locks, in the order they are taken: `tidy` (one maintainer), `lock` (the writer), `sync_lock` (who
+ * syncs the log). Readers take none: they get a snapshot through a hazard pointer (snapshot.c).
+ */
+#ifndef NX_STORE_COLLECTION_H
+#define NX_STORE_COLLECTION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "store/head.h"
+#include "store/manifest.h"
+#include "store/segment.h"
+#include "store/store.h"
+#include "store/wal.h"
+
+enum { NX_HAZARDS = 64 };
+
+/* What a reader sees. It counts its heads and segments, and is counted itself. */
+struct nx_snapshot {
+    atomic_int     refs;
+    nx_collection *c;
+    uint64_t       seq;           /* rows born later don't exist, deaths later haven't happened */
+    nx_head       *head, *frozen; /* frozen may be NULL */
+    nx_seg        *segs[NX_SEGS_MAX];
+    int            n_segs;
+    nx_snapshot   *next; /* in the list of spares or of retired ones */
+};
+
+struct nx_collection {
+    atomic_int             refs;
+    nx_disk               *disk;
+    const nx_distance_ops *distances;
+    uint64_t               head_bytes_max;
+    char                  *dir, *name;
+    nx_manifest            manifest; /* as opened: holds the configuration's bytes */
+    void (*wake)(void *ctx);         /* there may be something to tidy; may be NULL */
+    void *wake_ctx;
+
+    pthread_mutex_t tidy;
+
+    pthread_mutex_t lock; /* guards what follows */
+    nx_wal          log;
+    nx_head        *head, *frozen;
+    uint64_t        frozen_seq; /* of the last record whose rows are in `frozen` */
+    nx_seg         *segs[NX_SEGS_MAX];
+    int             n_segs;
+    uint64_t        log_seq;      /* segments hold everything up to it */
+    uint64_t        next_number;  /* of a segment */
+    uint64_t        n_seg_deaths; /* since the last flush */
+    nx_snapshot    *spares, *retired;
+    nx_status       tidy_status; /* what flushing failed with, last; NX_OK */
+    nx_error        tidy_error;
+
+    _Atomic(nx_snapshot *) published;
+    _Atomic(nx_snapshot *) hazards[NX_HAZARDS];
+
+    pthread_mutex_t  sync_lock; /* guards what follows */
+    pthread_cond_t   sync_done;
+    bool             syncing;   /* someone is the one who syncs for all */
+    bool             file_busy; /* and is in the system call: the log's file must stay open */
+    _Atomic uint64_t synced; /* the last record that is on the disk and published; read anywhere */
+
+    _Atomic int failed; /* nx_status: NX_EIO read-only, NX_EFORMAT quarantined; the first stays */
+    pthread_mutex_t failed_lock;
+    nx_error        failure;
+};
+
+/* ---- snapshot.c ---- */
+
+nx_snapshot *nx_snapshot_spare(void); /* NULL when out of memory */
+
+/* Publish what c's heads and segments are, for readers up to seq (never less than before). Under lock;
+ * takes one of c->spares. */
+void nx_publish(nx_collection *c, uint64_t seq);
+void nx_unpublish(nx_collection *c); /* no reader is left: frees all */
+
+/* ---- collection.c ---- */
+
+/* Make the folder of a new collection: whole and synced, but for its own name. */
+nx_status nx_collection_make(nx_disk *disk, const char *dir, const nx_config *config,
+                             nx_error *err);
+
+nx_status nx_collection_open(nx_collection **out, nx_disk *disk, const char *dir, nx_str name,
+                             const nx_store_options *options, nx_error *err);
+
+/* Remember the failure (the first one), and return it; NX_OK while nothing has failed. */
+nx_status nx_collection_fail(nx_collection *c, const nx_error *why);
+nx_status nx_collection_failed(nx_collection *c, bool for_reading, nx_error *err);
+
+/* An error while reading: damage quarantines. Returns st. */
+nx_status nx_read_failed(nx_collection *c, nx_status st, nx_error *err);
+
+/* ---- write.c ---- */
+
+/* Replay a record into the head; for nx_wal_open. Nothing is published. */
+nx_status nx_replay(void *collection, uint64_t seq, const void *body, size_t bytes, nx_error *err);
+
+/* Wait until record seq is synced and published. */
+nx_status nx_wait_synced(nx_collection *c, uint64_t seq, nx_error *err);
+
+/* ---- tidy.c ---- */
+
+/* Close the head for writing and begin a new one, with a new log file. Under lock; frozen is NULL. */
+nx_status nx_freeze(nx_collection *c, nx_error *err);
+
+/* One step of what there is to do, if any. tidy is not held. *did: something was done. force: freeze the
+ * head also when it is small. */
+nx_status nx_tidy_step(nx_collection *c, bool force, bool *did, nx_error *err);
+
+bool nx_wants_freeze(const nx_collection *c); /* under lock */
+
+#endif

@@ -1,0 +1,205 @@
+/* read.c - points of a snapshot: by id, counted, in order. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "store/collection.h"
+
+void nx_point_copy_free(nx_point_copy *p)
+{
+    nx_buf_free(&p->bytes);
+    *p = (nx_point_copy){0};
+}
+
+static uint64_t death_of(const nx_head_row *row)
+{
+    return atomic_load_explicit(&row->death, memory_order_acquire);
+}
+
+/* ---- One point ---- */
+
+static nx_status fill(nx_point_copy *out, const nx_config *c, uint64_t version, nx_error *err)
+{
+    const nx_block *b = (const nx_block *)(const void *)out->bytes.data;
+    nx_vector_iter  it;
+
+    if (!b) return nx_fail(err, NX_ENOMEM, "a point");
+    it = nx_block_vectors(b);
+    out->point = (nx_point){.id = nx_block_id(b),
+                            .version = version ? version : b->version,
+                            .vectors = out->vectors,
+                            .payload = nx_block_payload(b)};
+    while (out->point.n_vectors < NX_SLOTS_MAX &&
+           nx_vector_next(&it, c, &out->vectors[out->point.n_vectors]))
+        out->point.n_vectors++;
+    return NX_OK;
+}
+
+/* Into out->bytes, when it is in one of the heads. *done: this is where it must be. */
+static nx_status get_from_head(nx_snapshot *s, nx_head *h, nx_point_copy *out, nx_point_id id,
+                               uint64_t *version, bool *done, nx_error *err)
+{
+    uint32_t row = nx_head_find(h, id, s->seq, done);
+
+    if (row == NX_NO_ROW) return *done ? NX_ENOENT : NX_OK;
+    const nx_head_row *r = nx_head_row_at(h, row);
+    *version = r->birth;
+    return nx_buf_add(&out->bytes, r->block, r->block->bytes, err);
+}
+
+static nx_status get_from_segs(nx_snapshot *s, nx_point_copy *out, nx_point_id id, nx_error *err)
+{
+    for (int i = s->n_segs - 1; i >= 0; i--) {
+        uint64_t  row;
+        bool      same;
+        nx_status st = nx_seg_lower_bound(s->segs[i], &row, &same, id, err);
+        if (st) return st;
+        if (same && nx_alive_at(nx_seg_death(s->segs[i], row), s->seq))
+            return nx_seg_row(s->segs[i], &out->bytes, row, err);
+    }
+    return NX_ENOENT;
+}
+
+nx_status nx_snapshot_get(nx_snapshot *s, nx_point_copy *out, nx_point_id id, nx_error *err)
+{
+    char      text[NX_ID_TEXT];
+    uint64_t  version = 0;
+    bool      done = false;
+    nx_error  inner = {0};
+    nx_status st = nx_collection_failed(s->c, true, err);
+
+    if (st) return st;
+    nx_buf_clear(&out->bytes);
+    out->bytes.max = 2 * NX_BLOCK_MAX;
+    st = get_from_head(s, s->head, out, id, &version, &done, &inner);
+    if (!done && s->frozen) st = get_from_head(s, s->frozen, out, id, &version, &done, &inner);
+    if (!done) st = get_from_segs(s, out, id, &inner);
+    if (st == NX_ENOENT) return nx_fail(err, st, "no point %s", nx_id_write(text, id));
+    if (!st) st = fill(out, &s->c->manifest.config, version, &inner);
+    if (st) st = nx_read_failed(s->c, st, &inner);
+    if (st && err) *err = inner;
+    return st;
+}
+
+/* ---- How many ---- */
+
+static uint64_t count_head(const nx_snapshot *s, nx_head *h)
+{
+    uint32_t n = h ? nx_head_n_rows(h) : 0;
+    uint64_t alive = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const nx_head_row *row = nx_head_row_at(h, i);
+        if (row->birth > s->seq) break;
+        alive += nx_alive_at(death_of(row), s->seq);
+    }
+    return alive;
+}
+
+uint64_t nx_snapshot_count(const nx_snapshot *s)
+{
+    uint64_t n = count_head(s, s->head) + count_head(s, s->frozen);
+
+    for (int i = 0; i < s->n_segs; i++) {
+        const nx_seg *seg = s->segs[i];
+        n += seg->head.n_rows;
+        if (atomic_load(&seg->n_dead) == 0) continue;
+        for (uint64_t r = 0; r < seg->head.n_rows; r++)
+            n -= !nx_alive_at(nx_seg_death(seg, r), s->seq);
+    }
+    return n;
+}
+
+/* ---- In order ---- */
+
+/* The k least ids, kept as a heap with the greatest on top. */
+typedef struct least {
+    nx_point_id *v;
+    size_t       n, max;
+} least;
+
+static void sift_down(least *l, size_t i)
+{
+    for (;;) {
+        size_t k = 2 * i + 1;
+        if (k >= l->n) return;
+        if (k + 1 < l->n && nx_id_compare(l->v[k + 1], l->v[k]) > 0) k++;
+        if (nx_id_compare(l->v[k], l->v[i]) <= 0) return;
+        nx_point_id t = l->v[i];
+        l->v[i] = l->v[k];
+        l->v[k] = t;
+        i = k;
+    }
+}
+
+/* False: the heap is full of lesser ones. */
+static bool offer(least *l, nx_point_id id)
+{
+    if (l->n == l->max) {
+        if (nx_id_compare(id, l->v[0]) >= 0) return false;
+        l->v[0] = id;
+        sift_down(l, 0);
+        return true;
+    }
+    size_t i = l->n++;
+    for (; i > 0 && nx_id_compare(l->v[(i - 1) / 2], id) < 0; i = (i - 1) / 2)
+        l->v[i] = l->v[(i - 1) / 2];
+    l->v[i] = id;
+    return true;
+}
+
+static void offer_head(const nx_snapshot *s, nx_head *h, const nx_point_id *from, least *l)
+{
+    uint32_t n = h ? nx_head_n_rows(h) : 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const nx_head_row *row = nx_head_row_at(h, i);
+        if (row->birth > s->seq) break;
+        nx_point_id id = nx_block_id(row->block);
+        if (nx_alive_at(death_of(row), s->seq) && (!from || nx_id_compare(id, *from) >= 0))
+            offer(l, id);
+    }
+}
+
+/* Rows ascend: the first that doesn't fit is the last to be looked at. */
+static nx_status offer_seg(const nx_snapshot *s, nx_seg *seg, const nx_point_id *from, least *l,
+                           nx_error *err)
+{
+    uint64_t  row = 0;
+    bool      same, fits = true;
+    nx_status st = from ? nx_seg_lower_bound(seg, &row, &same, *from, err) : NX_OK;
+
+    for (; !st && fits && row < seg->head.n_rows; row++) {
+        nx_point_id id;
+        if (!nx_alive_at(nx_seg_death(seg, row), s->seq)) continue;
+        st = nx_seg_id(seg, &id, row, err);
+        if (!st) fits = offer(l, id);
+    }
+    return st;
+}
+
+nx_status nx_snapshot_scroll(nx_snapshot *s, nx_point_id *ids, size_t *n, size_t max,
+                             const nx_point_id *from, nx_error *err)
+{
+    least     l = {ids, 0, max};
+    nx_error  inner = {0};
+    nx_status st = nx_collection_failed(s->c, true, &inner);
+
+    *n = 0;
+    if (!st && max > 0) {
+        offer_head(s, s->head, from, &l);
+        offer_head(s, s->frozen, from, &l);
+        for (int i = 0; !st && i < s->n_segs; i++) st = offer_seg(s, s->segs[i], from, &l, &inner);
+    }
+    if (st) {
+        if (err) *err = inner;
+        return nx_read_failed(s->c, st, &inner);
+    }
+    *n = l.n;
+    while (l.n > 1) { /* the greatest goes to the end, again and again */
+        nx_point_id top = l.v[0];
+        l.v[0] = l.v[--l.n];
+        l.v[l.n] = top;
+        sift_down(&l, 0);
+    }
+    return NX_OK;
+}
