@@ -271,16 +271,32 @@ nx_status nx_collection_flush(nx_collection *c, nx_error *err)
     return st;
 }
 
+/* Sections, not gaps: what lies between them is never read. */
+static nx_status check_seg(nx_seg *s, nx_error *err)
+{
+    nx_status st = NX_OK;
+
+    for (uint32_t i = 0; !st && i < s->head.n_sections; i++) {
+        const nx_section *x = &s->head.sections[i];
+        const void       *p;
+        nx_codes          codes;
+        bool              has;
+        if (x->kind == NX_SECTION_CODES || x->kind == NX_SECTION_SCALES)
+            st = nx_seg_codes(s, &codes, &has, (int32_t)x->slot, err);
+        else
+            st = nx_seg_need(s, x->at, x->bytes, &p, err);
+    }
+    return st;
+}
+
 nx_status nx_collection_check(nx_collection *c, nx_error *err)
 {
     nx_snapshot *s = nx_snapshot_take(c);
-    nx_status    st = nx_collection_failed(c, true, err);
+    nx_error     inner = {0};
+    nx_status    st = nx_collection_failed(c, true, &inner);
 
-    for (int i = 0; !st && i < s->n_segs; i++) {
-        const void *p;
-        nx_seg     *seg = s->segs[i];
-        st = nx_seg_need(seg, NX_SEG_HEAD, seg->head.table_at - NX_SEG_HEAD, &p, err);
-    }
+    for (int i = 0; !st && i < s->n_segs; i++) st = check_seg(s->segs[i], &inner);
     nx_snapshot_release(s);
-    return st;
+    if (st && err) *err = inner;
+    return st ? nx_read_failed(c, st, &inner) : NX_OK;
 }

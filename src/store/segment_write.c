@@ -284,23 +284,46 @@ static nx_status write_codes(writer *w, int32_t slot, float *x, int8_t *codes, b
     return st;
 }
 
-static nx_status write_slot(writer *w, int32_t slot, uint64_t *bits, float *x, int8_t *codes)
+/* Records: the vectors, and which rows have one. */
+static nx_status write_slot(writer *w, int32_t slot, uint64_t *bits, float *x, bool *any)
 {
-    bool      any;
-    nx_status st = find_present(w, slot, bits, x, &any);
+    nx_status st = find_present(w, slot, bits, x, any);
 
-    if (st || !any) return st;
+    if (st || !*any) return st;
     st = write_vectors(w, slot, x);
     if (!st) st = open_section(w, NX_SECTION_PRESENT, slot, 0);
     if (!st) st = put(w, bits, (w->g->n_rows + 63) / 64 * 8);
     close_section(w);
-    if (st || w->config->slots[slot].storage != NX_STORE_SQ8) return st;
-    st = write_codes(w, slot, x, codes, false);
-    return st ? st : write_codes(w, slot, x, codes, true);
+    return st;
+}
+
+/* Derivations share no piece with records: damage in one is none of the other. */
+static nx_status begin_derived(writer *w)
+{
+    static const uint8_t zeros[NX_SEG_PIECE];
+    uint64_t             at = w->at + w->n - NX_SEG_HEAD;
+
+    return put(w, zeros, (size_t)((NX_SEG_PIECE - at % NX_SEG_PIECE) % NX_SEG_PIECE));
+}
+
+static nx_status write_derived(writer *w, const bool any[NX_SLOTS_MAX], float *x, int8_t *codes)
+{
+    bool      begun = false;
+    nx_status st = NX_OK;
+
+    for (int32_t slot = 0; !st && slot < w->config->n_slots; slot++) {
+        if (!any[slot] || w->config->slots[slot].storage != NX_STORE_SQ8) continue;
+        if (!begun) st = begin_derived(w);
+        begun = true;
+        if (!st) st = write_codes(w, slot, x, codes, false);
+        if (!st) st = write_codes(w, slot, x, codes, true);
+    }
+    return st;
 }
 
 static nx_status write_slots(writer *w)
 {
+    bool      any[NX_SLOTS_MAX] = {0};
     uint64_t *bits = nx_alloc((w->g->n_rows + 63) / 64, 8);
     float    *x = nx_alloc(NX_DIM_MAX, sizeof *x);
     int8_t   *codes = nx_alloc(NX_DIM_MAX, 1);
@@ -308,7 +331,9 @@ static nx_status write_slots(writer *w)
 
     if (!bits || !x || !codes) st = nx_fail(w->err, NX_ENOMEM, "vectors of a segment");
     for (int32_t slot = 0; !st && slot < w->config->n_slots; slot++)
-        if (w->config->slots[slot].form == NX_FORM_DENSE) st = write_slot(w, slot, bits, x, codes);
+        if (w->config->slots[slot].form == NX_FORM_DENSE)
+            st = write_slot(w, slot, bits, x, &any[slot]);
+    if (!st) st = write_derived(w, any, x, codes);
     nx_free(bits);
     nx_free(x);
     nx_free(codes);

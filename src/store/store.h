@@ -113,7 +113,8 @@ void nx_collection_read_stats(nx_collection *c, nx_collection_stats *out);
 /* Put what is in memory into a segment now, though it is small; and merge what wants it. */
 nx_status nx_collection_flush(nx_collection *c, nx_error *err);
 
-/* Read every byte and compare it with its checksum. NX_EFORMAT names the first fault. */
+/* Read every byte of the segments and compare it with its checksum. NX_EFORMAT names the first fault, and
+ * the collection is quarantined; damaged derivations are made anew, with a warning in the log. */
 nx_status nx_collection_check(nx_collection *c, nx_error *err);
 
 /* ---- Requests ---- */

@@ -124,6 +124,7 @@ static nx_status write_made(change *x, nx_error *err)
     if (!st)
         st = nx_seg_write(&x->gather, c->disk, x->path, &c->manifest.config,
                           c->manifest.incarnation, x->number, err);
+    if (!st) st = c->disk->ops->sync_dir(c->disk, c->dir, err); /* its name, before one names it */
     if (!st)
         st = nx_seg_open(&x->made, c->disk, x->path, &c->manifest.config, c->manifest.incarnation,
                          x->number, err);

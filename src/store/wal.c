@@ -189,6 +189,18 @@ static nx_status keep_newest(nx_wal *l, nx_disk_file *f, size_t n, uint64_t good
     return st;
 }
 
+static nx_status size_of(nx_wal *l, size_t i, uint64_t *size, nx_error *err)
+{
+    char          path[PATH_CAP];
+    nx_disk_file *f = NULL;
+    nx_status     st = path_of(path, l, l->firsts[i], err);
+
+    if (!st) st = l->disk->ops->open(l->disk, &f, path, 0, err);
+    if (!st) st = l->disk->ops->size(l->disk, f, size, err);
+    l->disk->ops->close(l->disk, f);
+    return st;
+}
+
 /* Do all files behind file i hold no record? They were begun, and perhaps given up. */
 static nx_status only_empty_behind(nx_wal *l, size_t i, bool *out, nx_error *err)
 {
@@ -196,13 +208,8 @@ static nx_status only_empty_behind(nx_wal *l, size_t i, bool *out, nx_error *err
 
     *out = true;
     for (i++; !st && *out && i < l->n_files; i++) {
-        char          path[PATH_CAP];
-        nx_disk_file *f = NULL;
-        uint64_t      size = 0;
-        st = path_of(path, l, l->firsts[i], err);
-        if (!st) st = l->disk->ops->open(l->disk, &f, path, 0, err);
-        if (!st) st = l->disk->ops->size(l->disk, f, &size, err);
-        l->disk->ops->close(l->disk, f);
+        uint64_t size = 0;
+        st = size_of(l, i, &size, err);
         *out = size <= FILE_HEAD;
     }
     return st;
@@ -240,13 +247,33 @@ static nx_status drop_given_up(nx_wal *l, size_t i, nx_error *err)
     return st;
 }
 
-/* After file i, is it the newest? Then it is kept; empty ones behind it that nobody needs go. */
-static nx_status settle_newest(nx_wal *l, size_t i, nx_error *err)
+/* A file is sealed before the next one is begun, so an empty one with another behind it, or one that
+ * begins with a number which file i has, was given up. */
+static nx_status drop_all_given_up(nx_wal *l, size_t i, nx_error *err)
 {
     nx_status st = NX_OK;
 
-    while (!st && i + 1 < l->n_files && l->firsts[i + 1] < l->next_seq)
+    while (!st && i + 1 < l->n_files) {
+        uint64_t size = 0;
+        bool     newest = i + 2 == l->n_files;
+        st = size_of(l, i + 1, &size, err);
+        if (st || size > FILE_HEAD || (newest && l->firsts[i + 1] >= l->next_seq)) return st;
         st = drop_given_up(l, i + 1, err);
+    }
+    return st;
+}
+
+/* The same of the first file. */
+static nx_status drop_first_given_up(nx_wal *l, nx_error *err)
+{
+    nx_status st = NX_OK;
+
+    while (!st && l->n_files > 1) {
+        uint64_t size = 0;
+        st = size_of(l, 0, &size, err);
+        if (st || size > FILE_HEAD) return st;
+        st = drop_given_up(l, 0, err);
+    }
     return st;
 }
 
@@ -260,7 +287,7 @@ static nx_status open_one(nx_wal *l, size_t i, uint64_t after, nx_wal_fn fn, voi
     nx_status     st = only_empty_behind(l, i, &last, err);
 
     if (!st) st = replay_file(l, i, last, after, fn, ctx, &f, &n, &good, err);
-    if (!st && last) st = settle_newest(l, i, err);
+    if (!st) st = drop_all_given_up(l, i, err);
     if (!st && i + 1 == l->n_files) {
         st = keep_newest(l, f, n, good, l->firsts[i], cut_bytes, err);
         l->file = f;
@@ -279,6 +306,7 @@ nx_status nx_wal_open(nx_wal *out, nx_disk *disk, const char *dir, uint64_t inca
 
     *out = (nx_wal){0};
     *cut_bytes = 0;
+    if (!st) st = drop_first_given_up(&l, err);
     if (!st) l.next_seq = l.firsts[0];
     if (!st && l.next_seq > after + 1)
         st =
@@ -384,9 +412,11 @@ nx_status nx_wal_rotate(nx_wal *l, nx_error *err)
     nx_status     st = create_file(l, &f, err);
 
     if (!st) st = l->disk->ops->sync_dir(l->disk, l->dir, err);
-    if (st) { /* its name may survive: an empty file that opening passes over */
+    if (st) { /* its name may survive: an empty file that opening removes */
+        char path[PATH_CAP];
         if (f) l->n_files--;
         l->disk->ops->close(l->disk, f);
+        if (!path_of(path, l, l->next_seq, NULL)) (void)l->disk->ops->remove(l->disk, path, NULL);
         return st;
     }
     l->disk->ops->close(l->disk, l->file);
@@ -402,13 +432,10 @@ nx_status nx_wal_trim(nx_wal *l, uint64_t seq, nx_error *err)
     nx_status st = NX_OK;
 
     while (!st && l->n_files > 1 && l->firsts[1] <= seq + 1) {
-        char          path[PATH_CAP];
-        uint64_t      bytes = 0;
-        nx_disk_file *f = NULL;
+        char     path[PATH_CAP];
+        uint64_t bytes = 0;
+        (void)size_of(l, 0, &bytes, NULL);
         st = path_of(path, l, l->firsts[0], err);
-        if (!st && l->disk->ops->open(l->disk, &f, path, 0, NULL) == NX_OK)
-            (void)l->disk->ops->size(l->disk, f, &bytes, NULL);
-        l->disk->ops->close(l->disk, f);
         if (!st) st = l->disk->ops->remove(l->disk, path, err);
         if (st) break;
         memmove(l->firsts, l->firsts + 1, --l->n_files * sizeof *l->firsts);
