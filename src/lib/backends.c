@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/distance.h"
 #include "backend/cpu/sweep.h"
 #include "base/alloc.h"
 #include "os/cpu.h"
@@ -67,4 +68,13 @@ nx_status nx_backends_read_bandwidth(double *bytes_per_s, int32_t n_threads, siz
     if (st) return st;
     return nx_cpu_read_bandwidth(bytes_per_s, n_threads ? n_threads : nx_cpu_count(), bytes,
                                  n_sweeps, features, err);
+}
+
+nx_status nx_backends_distances(const nx_distance_ops **out, nx_error *err)
+{
+    uint32_t  features;
+    nx_status st = nx_cpu_features(&features, getenv("NEXUS_CPU"), err);
+
+    if (!st) *out = nx_cpu_distances(features);
+    return st;
 }

@@ -3,6 +3,7 @@
 #define NX_LIB_BACKENDS_H
 
 #include "tensor/backend.h"
+#include "tensor/distance.h"
 
 /* The best backend of this machine. n_threads 0: as many as this process has processors.
  * Honours NEXUS_CPU (ref, avx2). The backend owns its worker pool; be->ops->destroy frees both.
@@ -14,5 +15,8 @@ nx_status nx_backends_create(nx_backend **out, int32_t n_threads, bool exact, nx
  * allows. NX_EINVAL, NX_ENOMEM. */
 nx_status nx_backends_read_bandwidth(double *bytes_per_s, int32_t n_threads, size_t bytes,
                                      int n_sweeps, nx_error *err);
+
+/* The kernels that a store scans with, the best of this machine; static. Honours NEXUS_CPU: NX_EINVAL. */
+nx_status nx_backends_distances(const nx_distance_ops **out, nx_error *err);
 
 #endif
