@@ -261,13 +261,10 @@ void nx_collection_read_stats(nx_collection *c, nx_collection_stats *out)
 
 nx_status nx_collection_flush(nx_collection *c, nx_error *err)
 {
-    bool      did = true, force = true;
-    nx_status st = NX_OK;
+    bool      did = true;
+    nx_status st = nx_tidy_step(c, NX_TIDY_FORCE, &did, err);
 
-    while (!st && did) {
-        st = nx_tidy_step(c, force, &did, err);
-        force = false;
-    }
+    while (!st && did) st = nx_tidy_step(c, NX_TIDY_IDLE, &did, err);
     return st;
 }
 

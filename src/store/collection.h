@@ -48,6 +48,7 @@ struct nx_collection {
     int             n_segs;
     uint64_t        log_seq;      /* segments hold everything up to it */
     uint64_t        next_number;  /* of a segment */
+    uint64_t        last_tidied;  /* the last record when the background thread was here */
     uint64_t        n_seg_deaths; /* since the last flush */
     nx_snapshot    *spares, *retired;
     nx_status       tidy_status; /* what flushing failed with, last; NX_OK */
@@ -105,10 +106,15 @@ nx_status nx_wait_synced(nx_collection *c, uint64_t seq, nx_error *err);
 /* Close the head for writing and begin a new one, with a new log file. Under lock; frozen is NULL. */
 nx_status nx_freeze(nx_collection *c, nx_error *err);
 
-/* One step of what there is to do, if any. tidy is not held. *did: something was done. force: freeze the
- * head also when it is small. */
-nx_status nx_tidy_step(nx_collection *c, bool force, bool *did, nx_error *err);
+typedef enum nx_effort {
+    NX_TIDY_BUSY,  /* only what pays though requests come in */
+    NX_TIDY_IDLE,  /* nobody writes: give the last percents of space back */
+    NX_TIDY_FORCE, /* put the head into a segment, however small it is */
+} nx_effort;
 
-bool nx_wants_freeze(const nx_collection *c); /* under lock */
+/* One step of what there is to do, if any. No lock is held. *did: something was done. */
+nx_status nx_tidy_step(nx_collection *c, nx_effort effort, bool *did, nx_error *err);
+
+bool nx_wants_freeze(const nx_collection *c, nx_effort effort); /* under lock */
 
 #endif

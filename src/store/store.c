@@ -185,16 +185,20 @@ static nx_status add_collection(nx_store *s, const char *folder, const char *nam
 
 /* ---- Tidying ---- */
 
-static nx_status tidy_one(nx_collection *c, nx_error *err)
+static nx_status tidy_one(nx_collection *c, nx_effort effort, nx_error *err)
 {
     bool      did = true;
     nx_status st;
 
     pthread_mutex_lock(&c->lock);
     uint64_t last = c->log.next_seq - 1;
+    if (effort == NX_TIDY_BUSY && c->last_tidied == last) effort = NX_TIDY_IDLE;
     pthread_mutex_unlock(&c->lock);
     st = nx_wait_synced(c, last, err);
-    while (!st && did) st = nx_tidy_step(c, false, &did, err);
+    while (!st && did) st = nx_tidy_step(c, effort, &did, err);
+    pthread_mutex_lock(&c->lock);
+    if (!st) c->last_tidied = c->log.next_seq - 1;
+    pthread_mutex_unlock(&c->lock);
     return st;
 }
 
@@ -213,19 +217,24 @@ static nx_collection *collection_at(nx_store *s, size_t *i)
     return c;
 }
 
-nx_status nx_store_maintain(nx_store *store, nx_error *err)
+static nx_status tidy_all(nx_store *store, nx_effort effort, nx_error *err)
 {
     nx_status      first = NX_OK;
     nx_collection *c;
     nx_error       inner = {0};
 
     for (size_t i = 0; (c = collection_at(store, &i));) {
-        nx_status st = tidy_one(c, &inner);
+        nx_status st = tidy_one(c, effort, &inner);
         if (st && !first && err) *err = inner;
         if (st && !first) first = st;
         nx_collection_release(c);
     }
     return first;
+}
+
+nx_status nx_store_maintain(nx_store *store, nx_error *err)
+{
+    return tidy_all(store, NX_TIDY_IDLE, err);
 }
 
 static void *tidy_thread(void *ctx)
@@ -243,7 +252,7 @@ static void *tidy_thread(void *ctx)
         s->woken = false;
         if (s->stop) break;
         pthread_mutex_unlock(&s->wake_lock);
-        nx_status st = nx_store_maintain(s, &err);
+        nx_status st = tidy_all(s, NX_TIDY_BUSY, &err);
         if (st && st != before) nx_log_warn("store: tidying waits: %s", err.text);
         before = st;
         pthread_mutex_lock(&s->wake_lock);
@@ -272,7 +281,7 @@ static nx_status open_collections(nx_store *s, nx_error *err)
         if (ends_with(names[i], ".new") || ends_with(names[i], ".gone")) {
             if (!path_of(path, s, names[i], "", NULL))
                 (void)s->disk->ops->remove_dir(s->disk, path, NULL);
-        } else if (strcmp(names[i], "lock") != 0 && name_of(name, names[i])) {
+        } else if (name_of(name, names[i])) { /* not .lock: a name's dot is written %2E */
             st = reserve_entry(s, err);
             if (!st) st = add_collection(s, names[i], name, err);
         }
@@ -286,7 +295,7 @@ static nx_status open_all(nx_store *s, nx_error *err)
     char      path[PATH_CAP];
     nx_status st = s->disk->ops->make_dir(s->disk, s->dir, err);
 
-    if (!st) st = path_of(path, s, "lock", "", err);
+    if (!st) st = path_of(path, s, ".lock", "", err);
     if (!st) st = s->disk->ops->lock(s->disk, &s->folder_lock, path, err);
     if (!st) st = open_collections(s, err);
     if (!st && s->options.background) {

@@ -91,7 +91,7 @@ typedef struct nx_store_entry {
 /* Names in order: one block, nx_free. NX_ENOMEM. */
 nx_status nx_store_list(nx_store_entry **out, size_t *n, nx_store *store, nx_error *err);
 
-/* Do what the background thread does, until nothing is left to do. NX_EFULL, NX_EIO, NX_ENOMEM: what is
+/* Do what the background thread does when nobody writes, until nothing is left to do. NX_EFULL, NX_EIO, NX_ENOMEM: what is
  * left stays for the next time. */
 nx_status nx_store_maintain(nx_store *store, nx_error *err);
 

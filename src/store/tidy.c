@@ -18,8 +18,8 @@ enum {
     TIER_FULL = 4,  /* segments of one size that become one */
     TIER_RATIO = 4, /* sizes of one tier differ by less */
     SEGS_MANY = NX_SEGS_MAX - 8,
-    DEAD_PERCENT = 10,        /* of a segment's rows, before it is written anew */
-    LOG_IDLE_BYTES = 1 << 20, /* a log smaller than this isn't worth a flush for its dead rows */
+    LOG_SMALL_BYTES = 1 << 20, /* not worth a flush */
+    DEAD_FEW = 256,            /* rows; likewise */
 };
 
 /* ---- When ---- */
@@ -32,16 +32,24 @@ static uint64_t seg_rows(const nx_collection *c)
     return n;
 }
 
-bool nx_wants_freeze(const nx_collection *c)
+/* Percent of dead rows that are worth writing the others anew. */
+static uint64_t dead_percent(nx_effort effort)
+{
+    return effort == NX_TIDY_BUSY ? 15 : 2;
+}
+
+bool nx_wants_freeze(const nx_collection *c, nx_effort effort)
 {
     const nx_head *h = c->head;
     uint64_t       log_bytes = c->log.end;
 
+    if (effort == NX_TIDY_FORCE) return nx_head_n_rows(h) > 0 || c->n_seg_deaths > 0;
     if (log_bytes > c->head_bytes_max || h->bytes > c->head_bytes_max ||
         nx_head_n_rows(h) > NX_HEAD_ROWS_MAX / 4)
         return true;
-    if (c->n_seg_deaths > 1000 && c->n_seg_deaths * 100 > seg_rows(c) * DEAD_PERCENT) return true;
-    return log_bytes > LOG_IDLE_BYTES && h->bytes_live < log_bytes / 2;
+    if (c->n_seg_deaths > DEAD_FEW && c->n_seg_deaths * 100 > seg_rows(c) * dead_percent(effort))
+        return true;
+    return log_bytes > LOG_SMALL_BYTES && (effort == NX_TIDY_IDLE || h->bytes_live < log_bytes / 2);
 }
 
 /* Wait until nobody syncs the log's file. Under lock. */
@@ -277,25 +285,26 @@ static int by_rows(const void *pa, const void *pb)
     return a->head.n_rows < b->head.n_rows ? -1 : a->head.n_rows > b->head.n_rows;
 }
 
-/* Rows of s that died by seq; quick when none did. */
+/* Rows of s that died by seq. */
 static uint64_t dead_by(const nx_seg *s, uint64_t seq)
 {
     uint64_t n = 0;
 
-    if (atomic_load(&s->n_dead) * 100 <= s->head.n_rows * DEAD_PERCENT) return 0;
+    if (atomic_load(&s->n_dead) == 0) return 0;
     for (uint64_t i = 0; i < s->head.n_rows; i++) n += !nx_alive_at(nx_seg_death(s, i), seq);
     return n;
 }
 
 /* Segments that are to become one: those with many dead rows, else the first full tier. Under lock. */
-static void choose_merge(change *x)
+static void choose_merge(change *x, nx_effort effort)
 {
     nx_collection *c = x->c;
     nx_seg        *order[NX_SEGS_MAX];
 
     for (int i = 0; i < c->n_segs; i++) {
-        uint64_t dead = dead_by(c->segs[i], c->log_seq);
-        if (dead * 100 > c->segs[i]->head.n_rows * DEAD_PERCENT)
+        uint64_t rows = c->segs[i]->head.n_rows;
+        if (atomic_load(&c->segs[i]->n_dead) * 100 > rows * dead_percent(effort) &&
+            dead_by(c->segs[i], c->log_seq) * 100 > rows * dead_percent(effort))
             x->merged[x->n_merged++] = c->segs[i];
     }
     if (x->n_merged || c->n_segs < TIER_FULL) return;
@@ -321,18 +330,17 @@ static nx_status merge_chosen(change *x, nx_error *err)
 }
 
 /* Only the maintainer changes c->frozen to NULL, and c->segs: what was looked at stays. */
-static nx_status step(nx_collection *c, change *x, bool force, bool *did, nx_error *err)
+static nx_status step(nx_collection *c, change *x, nx_effort effort, bool *did, nx_error *err)
 {
     nx_status st = nx_collection_failed(c, false, err);
 
     pthread_mutex_lock(&c->lock);
-    bool fresh = nx_head_n_rows(c->head) > 0 || c->n_seg_deaths > 0;
-    if (!st && !c->frozen && (nx_wants_freeze(c) || (force && fresh))) st = nx_freeze(c, err);
+    if (!st && !c->frozen && nx_wants_freeze(c, effort)) st = nx_freeze(c, err);
     x->c = c;
     x->number = c->next_number;
     x->log_seq = c->log_seq;
     bool flush = c->frozen && c->n_segs < NX_SEGS_MAX - 1; /* else merging makes room first */
-    if (!st && !flush) choose_merge(x);
+    if (!st && !flush) choose_merge(x, effort);
     pthread_mutex_unlock(&c->lock);
     if (st) return st;
     *did = flush || x->n_merged;
@@ -340,7 +348,7 @@ static nx_status step(nx_collection *c, change *x, bool force, bool *did, nx_err
     return x->n_merged ? merge_chosen(x, err) : NX_OK;
 }
 
-nx_status nx_tidy_step(nx_collection *c, bool force, bool *did, nx_error *err)
+nx_status nx_tidy_step(nx_collection *c, nx_effort effort, bool *did, nx_error *err)
 {
     nx_error  inner = {0};
     change   *x = nx_calloc(1, sizeof *x);
@@ -348,7 +356,7 @@ nx_status nx_tidy_step(nx_collection *c, bool force, bool *did, nx_error *err)
 
     *did = false;
     pthread_mutex_lock(&c->tidy);
-    if (!st) st = step(c, x, force, did, &inner);
+    if (!st) st = step(c, x, effort, did, &inner);
     pthread_mutex_lock(&c->lock);
     c->tidy_status = st;
     c->tidy_error = inner;

@@ -83,7 +83,7 @@ nx_status nx_wait_synced(nx_collection *c, uint64_t seq, nx_error *err)
  * grow to twice its size; then the writer does the flushing itself. Under lock, which is let go. */
 static nx_status make_room(nx_collection *c, nx_error *err)
 {
-    while (nx_wants_freeze(c)) {
+    while (nx_wants_freeze(c, NX_TIDY_BUSY)) {
         if (!c->frozen) {
             nx_status st = nx_freeze(c, err);
             if (st) return st;
@@ -95,7 +95,7 @@ static nx_status make_room(nx_collection *c, nx_error *err)
             return NX_OK;
         bool did;
         pthread_mutex_unlock(&c->lock);
-        nx_status st = nx_tidy_step(c, false, &did, err);
+        nx_status st = nx_tidy_step(c, NX_TIDY_BUSY, &did, err);
         pthread_mutex_lock(&c->lock);
         if (st) return st;
     }
