@@ -90,7 +90,8 @@ static nx_status open_segs(nx_collection *c, nx_error *err)
             return nx_fail(err, NX_EINVAL, "%s: too long a path", c->dir);
         st = nx_seg_open(&s, c->disk, path, &c->manifest.config, c->manifest.incarnation, m->number,
                          err);
-        if (st == NX_ENOENT) st = NX_EFORMAT; /* named by the manifest: it was removed */
+        if (st == NX_ENOENT) /* and the manifest names it */
+            st = nx_fail_prefix(err, NX_EFORMAT, "a segment was removed");
         if (st) return st;
         c->segs[c->n_segs++] = s;
         if (s->head.n_rows != m->n_rows)
@@ -137,7 +138,7 @@ static nx_status open_log(nx_collection *c, nx_error *err)
     nx_status st = nx_wal_open(&c->log, c->disk, c->dir, c->manifest.incarnation, c->log_seq,
                                nx_replay, c, &cut, err);
 
-    if (st == NX_ENOENT) st = nx_fail_prefix(err, NX_EFORMAT, "%s", c->dir);
+    if (st == NX_ENOENT) st = nx_fail_prefix(err, NX_EFORMAT, "a log was removed");
     if (st) return st;
     if (cut)
         nx_log_info("collection %s: %llu bytes of an unfinished request cut off its log", c->name,
@@ -151,7 +152,7 @@ static nx_status open_all(nx_collection *c, nx_error *err)
 {
     nx_status st = nx_manifest_read(&c->manifest, c->disk, c->dir, err);
 
-    if (st == NX_ENOENT) st = NX_EFORMAT; /* a collection always has one */
+    if (st == NX_ENOENT) st = nx_fail_prefix(err, NX_EFORMAT, "the manifest was removed");
     if (st) return st;
     c->log_seq = c->manifest.log_seq;
     c->next_number = c->manifest.next_number;

@@ -12,7 +12,7 @@
 #include "store/value.h"
 
 enum {
-    NX_SLOTS_MAX = 64,          /* named vectors of a collection */
+    NX_SLOTS_MAX = 48,          /* named vectors of a collection */
     NX_DIM_MAX = 65536,         /* of a dense vector */
     NX_SPARSE_MAX = 1 << 20,    /* values of a sparse vector */
     NX_MULTI_MAX = 1 << 22,     /* numbers of a multivector, all rows together */

@@ -49,6 +49,7 @@ typedef struct nx_seg_head {
 
 _Static_assert(sizeof(nx_section) == 40 && sizeof(nx_seg_head) <= NX_SEG_HEAD,
                "the head of a segment is drawn in docs/formats/store.md");
+_Static_assert(3 + 4 * NX_SLOTS_MAX <= NX_SEG_SECTIONS_MAX, "every slot has its sections");
 
 /* The codes of one dense slot: i8 [n_rows, width], f32 [n_rows, 2]. */
 typedef struct nx_codes {

@@ -133,7 +133,8 @@ typedef enum nx_put_mode {
 nx_status nx_batch_put(nx_batch *b, const nx_point *p, nx_put_mode mode, nx_error *err);
 nx_status nx_batch_delete(nx_batch *b, nx_point_id id, nx_error *err);
 
-/* Points that have `text` at the path, itself or in an array there, as of this place in the batch. */
+/* Points that have `text` at the path, itself or in an array there, as of this place in the batch. Every
+ * payload is looked at, with other writers waiting. */
 nx_status nx_batch_delete_where(nx_batch *b, nx_str path, nx_str text, nx_error *err);
 
 /* Merge object's members into the payload, at the path ("": at its top); see store/path.h. */

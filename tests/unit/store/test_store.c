@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "os/dir.h"
-#include "store/wal.h"
 
 static char dir[64];
 
@@ -347,6 +346,43 @@ static void deleting_gives_the_space_back(void **state)
     nx_store_close(s);
 }
 
+/* A mapped segment whose disk gives no more pages: an error, for every way to read, and no end. */
+static void a_page_that_is_gone_is_an_error(void **state)
+{
+    nx_disk       *d = nx_disk_real();
+    nx_disk_file  *f;
+    nx_store      *s = open_store(NULL);
+    nx_collection *c;
+    nx_error       err;
+    char           path[128];
+    nx_hit         hits[3];
+    nx_point_id    ids[3];
+    int32_t        n;
+    size_t         n_ids;
+    float          q[64] = {1};
+    nx_point_copy  copy = {0};
+
+    (void)state;
+    fill(s, "c", 0, 500, &c);
+    assert_int_equal(nx_collection_flush(c, &err), NX_OK);
+    snprintf(path, sizeof path, "%s/c/seg-0000000000000001", dir);
+    assert_int_equal(d->ops->open(d, &f, path, 0, &err), NX_OK);
+    assert_int_equal(d->ops->truncate(d, f, 4096, &err), NX_OK);
+    d->ops->close(d, f);
+    nx_snapshot *snap = nx_snapshot_take(c);
+    nx_search    search = {.query = q, .k = 3};
+    assert_int_equal(nx_snapshot_search(snap, hits, &n, &search, NULL, &err), NX_EIO);
+    assert_non_null(strstr(err.text, "seg-0000000000000001"));
+    assert_int_equal(nx_snapshot_get(snap, &copy, nx_id_number(3), &err), NX_EIO);
+    assert_int_equal(nx_snapshot_scroll(snap, ids, &n_ids, 3, NULL, &err), NX_EIO);
+    assert_int_equal(nx_collection_check(c, &err), NX_EIO);
+    assert_int_equal(put(c, 1, q, 64, &err), NX_EIO); /* is there such a point? nobody can tell */
+    nx_point_copy_free(&copy);
+    nx_snapshot_release(snap);
+    nx_collection_release(c);
+    nx_store_close(s);
+}
+
 static int make_dir(void **state)
 {
     (void)state;
@@ -362,7 +398,9 @@ static int drop_dir(void **state)
 
 int main(void)
 {
+    /* The first: cmocka sets handlers of its own before each test, ours is set when first needed. */
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_page_that_is_gone_is_an_error, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(names_of_every_kind, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(a_folder_has_one_owner, make_dir, drop_dir),
         cmocka_unit_test(a_damaged_collection_leaves_the_others_alone),
