@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "store/collection.h"
+#include "store/match.h"
 
 void nx_point_copy_free(nx_point_copy *p)
 {
@@ -132,22 +133,27 @@ static void sift_down(least *l, size_t i)
 }
 
 /* False: the heap is full of lesser ones. */
-static bool offer(least *l, nx_point_id id)
+static bool wants(const least *l, nx_point_id id)
+{
+    return l->n < l->max || nx_id_compare(id, l->v[0]) < 0;
+}
+
+/* One that is wanted. */
+static void offer(least *l, nx_point_id id)
 {
     if (l->n == l->max) {
-        if (nx_id_compare(id, l->v[0]) >= 0) return false;
         l->v[0] = id;
         sift_down(l, 0);
-        return true;
+        return;
     }
     size_t i = l->n++;
     for (; i > 0 && nx_id_compare(l->v[(i - 1) / 2], id) < 0; i = (i - 1) / 2)
         l->v[i] = l->v[(i - 1) / 2];
     l->v[i] = id;
-    return true;
 }
 
-static void offer_head(const nx_snapshot *s, nx_head *h, const nx_point_id *from, least *l)
+static void offer_head(const nx_snapshot *s, nx_head *h, const nx_point_id *from, nx_match *m,
+                       least *l)
 {
     uint32_t n = h ? nx_head_n_rows(h) : 0;
 
@@ -155,51 +161,120 @@ static void offer_head(const nx_snapshot *s, nx_head *h, const nx_point_id *from
         const nx_head_row *row = nx_head_row_at(h, i);
         if (row->birth > s->seq) break;
         nx_point_id id = nx_block_id(row->block);
-        if (nx_alive_at(death_of(row), s->seq) && (!from || nx_id_compare(id, *from) >= 0))
+        if (nx_alive_at(death_of(row), s->seq) && (!from || nx_id_compare(id, *from) >= 0) &&
+            wants(l, id) && nx_match_block(m, row->block))
             offer(l, id);
     }
 }
 
-/* Rows ascend: the first that doesn't fit is the last to be looked at. */
-static nx_status offer_seg(const nx_snapshot *s, nx_seg *seg, const nx_point_id *from, least *l,
-                           nx_error *err)
+/* Rows ascend: the first that isn't wanted is the last to be looked at. */
+static nx_status offer_seg(const nx_snapshot *s, nx_seg *seg, const nx_point_id *from, nx_match *m,
+                           least *l, nx_error *err)
 {
     uint64_t  row = 0;
-    bool      same, fits = true;
+    bool      same;
     nx_status st = from ? nx_seg_lower_bound(seg, &row, &same, *from, err) : NX_OK;
 
-    for (; !st && fits && row < seg->head.n_rows; row++) {
+    for (; !st && row < seg->head.n_rows; row++) {
         nx_point_id id;
+        bool        fits = false;
         if (!nx_alive_at(nx_seg_death(seg, row), s->seq)) continue;
         st = nx_seg_id(seg, &id, row, err);
-        if (!st) fits = offer(l, id);
+        if (st || !wants(l, id)) break;
+        st = nx_match_row(m, &fits, seg, row, id, err);
+        if (!st && fits) offer(l, id);
     }
     return st;
 }
 
+/* The greatest goes to the end, again and again. */
+static void sort_least(least *l)
+{
+    while (l->n > 1) {
+        nx_point_id top = l->v[0];
+        l->v[0] = l->v[--l->n];
+        l->v[l->n] = top;
+        sift_down(l, 0);
+    }
+}
+
+/* May these be read, with this filter? */
+static nx_status begin(nx_snapshot *s, const nx_filter *filter, nx_error *err)
+{
+    nx_status st = nx_collection_failed(s->c, true, err);
+
+    return st || !filter ? st : nx_filter_check(filter, &s->c->manifest.config, err);
+}
+
 nx_status nx_snapshot_scroll(nx_snapshot *s, nx_point_id *ids, size_t *n, size_t max,
-                             const nx_point_id *from, nx_error *err)
+                             const nx_point_id *from, const nx_filter *filter, nx_error *err)
 {
     least     l = {ids, 0, max};
+    nx_match  m = {.filter = filter, .config = &s->c->manifest.config};
     nx_error  inner = {0};
-    nx_status st = nx_collection_failed(s->c, true, &inner);
+    nx_status st = begin(s, filter, &inner);
 
     *n = 0;
     if (!st && max > 0) {
-        offer_head(s, s->head, from, &l);
-        offer_head(s, s->frozen, from, &l);
-        for (int i = 0; !st && i < s->n_segs; i++) st = offer_seg(s, s->segs[i], from, &l, &inner);
+        offer_head(s, s->head, from, &m, &l);
+        if (s->frozen) offer_head(s, s->frozen, from, &m, &l);
+        for (int i = 0; !st && i < s->n_segs; i++)
+            st = offer_seg(s, s->segs[i], from, &m, &l, &inner);
     }
+    nx_match_free(&m);
     if (st) {
         if (err) *err = inner;
         return nx_read_failed(s->c, st, &inner);
     }
     *n = l.n;
-    while (l.n > 1) { /* the greatest goes to the end, again and again */
-        nx_point_id top = l.v[0];
-        l.v[0] = l.v[--l.n];
-        l.v[l.n] = top;
-        sift_down(&l, 0);
-    }
+    sort_least(&l);
     return NX_OK;
+}
+
+/* ---- How many for which a filter holds ---- */
+
+static void count_matching(const nx_snapshot *s, nx_head *h, nx_match *m, uint64_t *n)
+{
+    uint32_t n_rows = h ? nx_head_n_rows(h) : 0;
+
+    for (uint32_t i = 0; i < n_rows; i++) {
+        const nx_head_row *row = nx_head_row_at(h, i);
+        if (row->birth > s->seq) break;
+        *n += nx_alive_at(death_of(row), s->seq) && nx_match_block(m, row->block);
+    }
+}
+
+static nx_status count_matching_rows(const nx_snapshot *s, nx_seg *seg, nx_match *m, uint64_t *n,
+                                     nx_error *err)
+{
+    nx_status st = NX_OK;
+
+    for (uint64_t row = 0; !st && row < seg->head.n_rows; row++) {
+        nx_point_id id;
+        bool        fits = false;
+        if (!nx_alive_at(nx_seg_death(seg, row), s->seq)) continue;
+        st = nx_seg_id(seg, &id, row, err);
+        if (!st) st = nx_match_row(m, &fits, seg, row, id, err);
+        *n += fits;
+    }
+    return st;
+}
+
+nx_status nx_snapshot_count_where(nx_snapshot *s, uint64_t *n, const nx_filter *filter,
+                                  nx_error *err)
+{
+    nx_match  m = {.filter = filter, .config = &s->c->manifest.config};
+    nx_error  inner = {0};
+    nx_status st = begin(s, filter, &inner);
+
+    *n = 0;
+    if (!st) count_matching(s, s->head, &m, n);
+    if (!st) count_matching(s, s->frozen, &m, n);
+    for (int i = 0; !st && i < s->n_segs; i++)
+        st = count_matching_rows(s, s->segs[i], &m, n, &inner);
+    nx_match_free(&m);
+    if (!st) return NX_OK;
+    *n = 0;
+    if (err) *err = inner;
+    return nx_read_failed(s->c, st, &inner);
 }

@@ -1,4 +1,5 @@
-/* search.c - the exact scan: every living row that has the vector is scored.
+/* search.c - the exact scan: every living row that has the vector is scored, and those whose score would
+ * enter are asked whether the filter holds.
  *
  * Idea:    segments are cut into pieces of some thousand rows, which the pool's workers share; each keeps
  *          the best it saw. Where a segment has 8-bit codes they are scanned first, which reads a quarter
@@ -15,6 +16,7 @@
 #include "os/fault.h"
 #include "store/codes.h"
 #include "store/collection.h"
+#include "store/match.h"
 #include "store/topk.h"
 
 enum {
@@ -34,6 +36,7 @@ typedef struct worker {
     nx_topk      exact, rough; /* rough: by codes, to be scored again */
     float       *scores;       /* [PIECE_ROWS] */
     int32_t     *sums;         /* [PIECE_ROWS] */
+    nx_match     match;
     nx_status    st;
     nx_error     err;
 } worker;
@@ -146,8 +149,10 @@ static nx_status scan_piece(worker *w, const piece *p)
             .key = w->scores[i], .source = (uint32_t)p->seg, .row = (uint32_t)(p->from + i)};
         if (!(present[i / 64] >> i % 64 & 1) || !nx_topk_wants(best, e.key)) continue;
         if (any_dead && !nx_alive_at(nx_seg_death(seg, e.row), x->s->seq)) continue;
+        bool fits = false;
         st = nx_seg_id(seg, &e.id, e.row, &w->err);
-        if (!st) nx_topk_push(best, e);
+        if (!st) st = nx_match_row(&w->match, &fits, seg, e.row, e.id, &w->err);
+        if (!st && fits) nx_topk_push(best, e);
     }
     return st;
 }
@@ -175,6 +180,7 @@ static void scan_head(scan *x, nx_head *h)
         uint64_t death = atomic_load_explicit(&row->death, memory_order_acquire);
         if (!nx_alive_at(death, x->s->seq) || !nx_block_vector(row->block, c, x->search->slot, &v))
             continue;
+        if (!nx_match_block(&x->workers[0].match, row->block)) continue;
         nx_topk_entry e = {.source = HEAD_SOURCE, .id = nx_block_id(row->block)};
         score_rows(x, &e.key, v.values, 1);
         nx_topk_push(best, e);
@@ -190,6 +196,7 @@ static nx_status check_search(const nx_snapshot *s, const nx_search *q, nx_error
     if (q->slot < 0 || q->slot >= c->n_slots || c->slots[q->slot].form != NX_FORM_DENSE)
         return nx_fail(err, NX_EINVAL, "no dense vector %d in this collection", q->slot);
     if (q->k < 1) return nx_fail(err, NX_EINVAL, "a limit of %d, expected at least 1", q->k);
+    if (q->filter && nx_filter_check(q->filter, c, err)) return NX_EINVAL;
     for (int32_t i = 0; i < c->slots[q->slot].dim; i++)
         if (!isfinite(q->query[i])) return nx_fail(err, NX_EINVAL, "a query that isn't finite");
     return NX_OK;
@@ -261,6 +268,7 @@ static nx_status make_workers(scan *x, int n, nx_error *err)
     for (x->n_workers = 0; !st && x->n_workers < n; x->n_workers++) {
         worker *w = &x->workers[x->n_workers];
         w->scan = x;
+        w->match = (nx_match){.filter = x->search->filter, .config = &x->s->c->manifest.config};
         w->scores = nx_alloc_aligned(PIECE_ROWS, sizeof *w->scores, 64);
         w->sums = nx_alloc_aligned(PIECE_ROWS, sizeof *w->sums, 64);
         if (!w->scores || !w->sums) st = nx_fail(err, NX_ENOMEM, "a scan");
@@ -276,6 +284,7 @@ static void free_scan(scan *x)
         worker *w = &x->workers[i];
         nx_topk_free(&w->exact);
         nx_topk_free(&w->rough);
+        nx_match_free(&w->match);
         nx_free(w->scores);
         nx_free(w->sums);
     }

@@ -40,6 +40,7 @@
 #include "os/disk.h"
 #include "os/pool.h"
 #include "store/config.h"
+#include "store/filter.h"
 #include "tensor/distance.h"
 
 typedef struct nx_store      nx_store;
@@ -179,9 +180,14 @@ void nx_point_copy_free(nx_point_copy *p);
 /* The point of that id. NX_ENOENT, NX_ENOMEM, NX_EIO, NX_EFORMAT (and the collection is quarantined). */
 nx_status nx_snapshot_get(nx_snapshot *s, nx_point_copy *out, nx_point_id id, nx_error *err);
 
-/* The first max ids from `from` on (NULL: from the beginning), in order. */
+/* The first max ids from `from` on (NULL: from the beginning) for which the filter (may be NULL) holds, in
+ * order. On error *n is 0. NX_EINVAL (the filter), NX_ENOMEM, NX_EIO, NX_EFORMAT. */
 nx_status nx_snapshot_scroll(nx_snapshot *s, nx_point_id *ids, size_t *n, size_t max,
-                             const nx_point_id *from, nx_error *err);
+                             const nx_point_id *from, const nx_filter *filter, nx_error *err);
+
+/* How many points the filter holds for. Errors likewise. */
+nx_status nx_snapshot_count_where(nx_snapshot *s, uint64_t *n, const nx_filter *filter,
+                                  nx_error *err);
 
 typedef struct nx_hit {
     nx_point_id id;
@@ -189,13 +195,14 @@ typedef struct nx_hit {
 } nx_hit;
 
 typedef struct nx_search {
-    int32_t      slot;  /* a dense one */
-    const float *query; /* [dim], finite; with cosine any length: it is made unit length */
-    int32_t      k;     /* at least 1; clamped to the number of points */
-    bool         has_threshold;
-    float        threshold;    /* cosine, dot: at least; Euclid, Manhattan: at most */
-    bool         ignore_codes; /* scan the f32 vectors though there are codes */
-    float        oversampling; /* how many times k are rescored when there are; 0: 3 */
+    int32_t          slot;   /* a dense one */
+    const float     *query;  /* [dim], finite; with cosine any length: it is made unit length */
+    int32_t          k;      /* at least 1; clamped to the number of points */
+    const nx_filter *filter; /* borrowed; NULL: all points */
+    bool             has_threshold;
+    float            threshold;    /* cosine, dot: at least; Euclid, Manhattan: at most */
+    bool             ignore_codes; /* scan the f32 vectors though there are codes */
+    float            oversampling; /* how many times k are rescored when there are; 0: 3 */
 } nx_search;
 
 /* The k best points that have the vector, best first, ties by id. Score: cosine and dot the product,

@@ -314,7 +314,7 @@ static inline const char *model_differs(const model *m, nx_collection *c)
     const char   *d = "";
 
     what[0] = '\0';
-    if (nx_snapshot_scroll(s, ids, &n_ids, MODEL_IDS + 1, NULL, &err))
+    if (nx_snapshot_scroll(s, ids, &n_ids, MODEL_IDS + 1, NULL, NULL, &err))
         snprintf(what, sizeof what, "scroll: %.150s", err.text);
     for (int i = 0; !what[0] && i < MODEL_IDS; i++) {
         nx_status st = nx_snapshot_get(s, &copy, model_id(i), &err);
@@ -337,8 +337,14 @@ static inline const char *model_differs(const model *m, nx_collection *c)
 }
 
 /* The k best by the plain way, against what a search says. */
-static inline const char *model_search_differs(const model *m, nx_collection *c, int slot, int k,
-                                               uint64_t *rng)
+static inline bool model_passes(const model_point *p, const nx_filter *f, int least)
+{
+    return !f || (p->keys[1] >= least && p->keys[1] && !p->has[2]);
+}
+
+/* With f: of those whose k1 is at least `least`, and that have no sparse vector. */
+static inline const char *model_filtered_differs(const model *m, nx_collection *c, int slot, int k,
+                                                 const nx_filter *f, int least, uint64_t *rng)
 {
     static char    what[200];
     float          q[DIM_A], score[MODEL_IDS];
@@ -352,7 +358,7 @@ static inline const char *model_search_differs(const model *m, nx_collection *c,
     double         sum = 0;
 
     for (int i = 0; i < D; i++) q[i] = model_float(rng);
-    nx_search search = {.slot = slot, .query = q, .k = k};
+    nx_search search = {.slot = slot, .query = q, .k = k, .filter = f};
     what[0] = '\0';
     if (nx_snapshot_search(s, hits, &n, &search, NULL, &err))
         snprintf(what, sizeof what, "search: %.150s", err.text);
@@ -360,7 +366,8 @@ static inline const char *model_search_differs(const model *m, nx_collection *c,
     for (int i = 0; slot == 0 && i < D; i++) sum += (double)q[i] * (double)q[i];
     for (int i = 0; sum > 0 && i < D; i++) q[i] = (float)((double)q[i] / sqrt(sum));
     for (int i = 0; i < MODEL_IDS; i++) {
-        if (!m->p[i].there || !m->p[i].has[slot]) used[i] = true;
+        if (!m->p[i].there || !m->p[i].has[slot] || !model_passes(&m->p[i], f, least))
+            used[i] = true;
         fn(&score[i], q, slot == 0 ? m->p[i].a : m->p[i].b, 1, D, D);
         if (slot == 1) score[i] = sqrtf(score[i]);
     }
@@ -381,6 +388,30 @@ static inline const char *model_search_differs(const model *m, nx_collection *c,
         if (best >= 0) used[best] = true;
     }
     return what;
+}
+
+static inline const char *model_search_differs(const model *m, nx_collection *c, int slot, int k,
+                                               uint64_t *rng)
+{
+    const char  *d = model_filtered_differs(m, c, slot, k, NULL, 0, rng);
+    int          least = 1 + (int)(sim_random(rng) % 100);
+    nx_condition range = {.kind = NX_COND_RANGE, .range = {.has_gte = true, .gte = least}};
+    nx_condition sparse = {.kind = NX_COND_VECTOR, .slot = 2};
+    nx_filter    f = {.must = &range, .n_must = 1, .must_not = &sparse, .n_must_not = 1};
+    nx_point_id  ids[MODEL_IDS];
+    size_t       n_ids = 0, want = 0;
+    uint64_t     n = 0;
+
+    assert_int_equal(nx_path_parse(&range.path, NX_STR("k1"), NULL), NX_OK);
+    if (!*d) d = model_filtered_differs(m, c, slot, k, &f, least, rng);
+    if (*d) return d;
+    for (int i = 0; i < MODEL_IDS; i++) want += m->p[i].there && model_passes(&m->p[i], &f, least);
+    nx_snapshot *s = nx_snapshot_take(c);
+    nx_status    st = nx_snapshot_scroll(s, ids, &n_ids, MODEL_IDS, NULL, &f, NULL);
+    if (!st) st = nx_snapshot_count_where(s, &n, &f, NULL);
+    nx_snapshot_release(s);
+    if (st) return "scroll: or count with a filter";
+    return n == want && n_ids == want ? "" : "how many a filter holds for";
 }
 
 #endif

@@ -116,13 +116,15 @@ static void snapshots_stay_as_they_were(void **state)
         uint64_t     seq = nx_snapshot_seq(s), n = nx_snapshot_count(s);
         nx_point_id  before[MODEL_IDS], after[MODEL_IDS];
         size_t       n_before, n_after;
-        assert_int_equal(nx_snapshot_scroll(s, before, &n_before, MODEL_IDS, NULL, NULL), NX_OK);
+        assert_int_equal(nx_snapshot_scroll(s, before, &n_before, MODEL_IDS, NULL, NULL, NULL),
+                         NX_OK);
         for (int i = 0; i < 30; i++) one_request(&r);
         assert_int_equal(nx_collection_flush(r.c, NULL), NX_OK);
         for (int i = 0; i < 30; i++) one_request(&r);
         assert_int_equal(nx_snapshot_seq(s), seq);
         assert_int_equal(nx_snapshot_count(s), n);
-        assert_int_equal(nx_snapshot_scroll(s, after, &n_after, MODEL_IDS, NULL, NULL), NX_OK);
+        assert_int_equal(nx_snapshot_scroll(s, after, &n_after, MODEL_IDS, NULL, NULL, NULL),
+                         NX_OK);
         assert_int_equal(n_before, n_after);
         for (size_t i = 0; i < n_before; i++)
             assert_int_equal(nx_id_compare(before[i], after[i]), 0);

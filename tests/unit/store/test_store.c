@@ -374,7 +374,7 @@ static void a_page_that_is_gone_is_an_error(void **state)
     assert_int_equal(nx_snapshot_search(snap, hits, &n, &search, NULL, &err), NX_EIO);
     assert_non_null(strstr(err.text, "seg-0000000000000001"));
     assert_int_equal(nx_snapshot_get(snap, &copy, nx_id_number(3), &err), NX_EIO);
-    assert_int_equal(nx_snapshot_scroll(snap, ids, &n_ids, 3, NULL, &err), NX_EIO);
+    assert_int_equal(nx_snapshot_scroll(snap, ids, &n_ids, 3, NULL, NULL, &err), NX_EIO);
     assert_int_equal(nx_collection_check(c, &err), NX_EIO);
     assert_int_equal(put(c, 1, q, 64, &err), NX_EIO); /* is there such a point? nobody can tell */
     nx_point_copy_free(&copy);

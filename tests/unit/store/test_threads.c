@@ -121,7 +121,7 @@ static void *read_pairs(void *ctx)
                 if (hits[i].score > hits[i - 1].score) complain(s, "hits out of order");
             nx_point_id ids[WRITERS * PAIRS * 2];
             size_t      n_ids;
-            if (nx_snapshot_scroll(snap, ids, &n_ids, WRITERS * PAIRS * 2, NULL, &err))
+            if (nx_snapshot_scroll(snap, ids, &n_ids, WRITERS * PAIRS * 2, NULL, NULL, &err))
                 complain(s, err.text);
             if (n_ids != nx_snapshot_count(snap) || n_ids % 2)
                 complain(s, "a snapshot counts and lists differently");
