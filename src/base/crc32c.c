@@ -1,8 +1,8 @@
 /* crc32c.c - with the processor's own instruction where it has one, else by a table of nibbles.
  *
  * The instruction gives 8 bytes every 3 cycles, since each waits for the one before: some 8 GB/s.
- * Three streams side by side would be faster, and more to read; files are checked once, as they come
- * from the disk.
+ * Three streams side by side would be faster, and more to read; files are checked once, as they
+ * come from the disk.
  */
 #include "base/crc32c.h"
 

@@ -16,7 +16,8 @@ nx_status nx_backends_create(nx_backend **out, int32_t n_threads, bool exact, nx
 nx_status nx_backends_read_bandwidth(double *bytes_per_s, int32_t n_threads, size_t bytes,
                                      int n_sweeps, nx_error *err);
 
-/* The kernels that a store scans with, the best of this machine; static. Honours NEXUS_CPU: NX_EINVAL. */
+/* The kernels that a store scans with, the best of this machine; static. Honours NEXUS_CPU:
+ * NX_EINVAL. */
 nx_status nx_backends_distances(const nx_distance_ops **out, nx_error *err);
 
 #endif

@@ -1,14 +1,14 @@
 /* disk.h - what a store needs of files, as a table of functions.
  *
- * nx_disk_real() is POSIX. Tests put another table under the same code: one that loses, reorders and
- * tears what was not synced, or whose n-th call fails.
+ * nx_disk_real() is POSIX. Tests put another table under the same code: one that loses, reorders
+ * and tears what was not synced, or whose n-th call fails.
  *
- * What a disk promises, and no more: after sync, a file's bytes survive a power cut; after sync_dir, the
- * names in a folder do. Anything else may be lost, whole or in part, in any order; what is there
- * without a power cut is what was written.
+ * What a disk promises, and no more: after sync, a file's bytes survive a power cut; after
+ * sync_dir, the names in a folder do. Anything else may be lost, whole or in part, in any order;
+ * what is there without a power cut is what was written.
  *
- * Errors: NX_ENOENT (open without NX_DISK_CREATE, map), NX_EFULL (no room, or beyond a quota), NX_EIO
- * with the system's reason, NX_ENOMEM. A failed write may have written a part.
+ * Errors: NX_ENOENT (open without NX_DISK_CREATE, map), NX_EFULL (no room, or beyond a quota),
+ * NX_EIO with the system's reason, NX_ENOMEM. A failed write may have written a part.
  * Thread: any; calls on one file by several threads at once are fine but for close.
  */
 #ifndef NX_OS_DISK_H
@@ -28,7 +28,8 @@ enum {
     NX_DISK_EMPTY = 1 << 1,  /* cut what is there to nothing */
 };
 
-/* A file's bytes, readable until unmap. A page that the disk can't give is SIGBUS: see os/fault.h. */
+/* A file's bytes, readable until unmap. A page that the disk can't give is SIGBUS: see
+ * os/fault.h. */
 typedef struct nx_disk_map {
     const unsigned char *data; /* NULL when bytes == 0 */
     size_t               bytes;

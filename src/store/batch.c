@@ -1,4 +1,5 @@
-/* batch.c - gathers a request. Points are checked and brought into their form here, outside of any lock. */
+/* batch.c - gathers a request. Points are checked and brought into their form here, outside of any
+ * lock. */
 #include "store/batch.h"
 
 #include <string.h>

@@ -32,8 +32,8 @@ typedef struct nx_block {
 
 _Static_assert(sizeof(nx_block) == 40, "the head of a block is 40 bytes");
 
-/* Is there one whole, well-formed block at p (8-aligned), within n bytes? Its slots and dimensions fit
- * the configuration, numbers are finite, cosine vectors are taken as they are. */
+/* Is there one whole, well-formed block at p (8-aligned), within n bytes? Its slots and dimensions
+ * fit the configuration, numbers are finite, cosine vectors are taken as they are. */
 bool nx_block_check(const nx_config *c, const void *p, size_t n);
 
 static inline nx_point_id nx_block_id(const nx_block *b)
@@ -43,7 +43,8 @@ static inline nx_point_id nx_block_id(const nx_block *b)
 
 nx_value nx_block_payload(const nx_block *b);
 
-/* Its vectors, in order: for (nx_vector_iter it = nx_block_vectors(b); nx_vector_next(&it, c, &v);) */
+/* Its vectors, in order: for (nx_vector_iter it = nx_block_vectors(b); nx_vector_next(&it, c,
+ * &v);) */
 typedef struct nx_vector_iter {
     const uint8_t *p;
     int            left;
@@ -57,9 +58,9 @@ bool nx_block_vector(const nx_block *b, const nx_config *c, int32_t slot, nx_vec
 
 /* ---- Making ---- */
 
-/* Append a block: vectors checked against the configuration (NX_EINVAL says which and why), sorted by
- * slot, unit length where cosine asks for it, sparse ones sorted by index. payload.n == 0: none. The
- * buffer is as before after an error. */
+/* Append a block: vectors checked against the configuration (NX_EINVAL says which and why), sorted
+ * by slot, unit length where cosine asks for it, sparse ones sorted by index. payload.n == 0:
+ * none. The buffer is as before after an error. */
 nx_status nx_block_add(nx_buf *out, const nx_config *c, int kind, const nx_point *p, nx_error *err);
 
 /* Append what `base` (a whole point) becomes by `patch`. */

@@ -1,7 +1,8 @@
 /* collection.h - one collection's insides, shared by the files that open, write, read and tidy it.
  *
- * Locks, in the order they are taken: `tidy` (one maintainer), `lock` (the writer), `sync_lock` (who
- * syncs the log). Readers take none: they get a snapshot through a hazard pointer (snapshot.c).
+ * Locks, in the order they are taken: `tidy` (one maintainer), `lock` (the writer), `sync_lock`
+ * (who syncs the log). Readers take none: they get a snapshot through a hazard pointer
+ * (snapshot.c).
  */
 #ifndef NX_STORE_COLLECTION_H
 #define NX_STORE_COLLECTION_H
@@ -72,8 +73,8 @@ struct nx_collection {
 
 nx_snapshot *nx_snapshot_spare(void); /* NULL when out of memory */
 
-/* Publish what c's heads and segments are, for readers up to seq (never less than before). Under lock;
- * takes one of c->spares. */
+/* Publish what c's heads and segments are, for readers up to seq (never less than before). Under
+ * lock; takes one of c->spares. */
 void nx_publish(nx_collection *c, uint64_t seq);
 void nx_unpublish(nx_collection *c); /* no reader is left: frees all */
 
@@ -103,7 +104,8 @@ nx_status nx_wait_synced(nx_collection *c, uint64_t seq, nx_error *err);
 
 /* ---- tidy.c ---- */
 
-/* Close the head for writing and begin a new one, with a new log file. Under lock; frozen is NULL. */
+/* Close the head for writing and begin a new one, with a new log file. Under lock; frozen is
+ * NULL. */
 nx_status nx_freeze(nx_collection *c, nx_error *err);
 
 typedef enum nx_effort {

@@ -114,7 +114,8 @@ typedef struct looking {
     bool                found, any; /* any: there is a value at all */
 } looking;
 
-/* Until one fits, itself or as an item: arrays within arrays are values that fit nothing but EXCEPT. */
+/* Until one fits, itself or as an item: arrays within arrays are values that fit nothing but
+ * EXCEPT. */
 static bool look(void *ctx, nx_value v)
 {
     looking      *l = ctx;

@@ -1,12 +1,15 @@
-/* filter.h - which points a request is about: conditions on payload, id and vectors, with Qdrant's meaning.
+/* filter.h - which points a request is about: conditions on payload, id and vectors, with Qdrant's
+ * meaning.
  *
- * The caller builds the tree, in memory of its own, and keeps it while it is used; nothing is changed.
+ * The caller builds the tree, in memory of its own, and keeps it while it is used; nothing is
+ * changed.
  *
  *     nx_condition c = {.kind = NX_COND_TEXT_ANY, .n_texts = 1, .texts = &(nx_str){"red", 3}};
  *     nx_path_parse(&c.path, NX_STR("colour"), err);
  *     nx_filter f = {.must = &c, .n_must = 1};
  *
- * A condition on a path holds when it holds for one of the values there; of an array, for one of its items.
+ * A condition on a path holds when it holds for one of the values there; of an array, for one of
+ * its items.
  * Thread: any.
  */
 #ifndef NX_STORE_FILTER_H
@@ -32,10 +35,10 @@ typedef enum nx_cond_kind {
     NX_COND_GEO_BOX, /* {"lon", "lat"} within box */
     NX_COND_GEO_RADIUS,  /* less than radius.metres from its centre */
     NX_COND_GEO_POLYGON, /* inside rings[0] and outside the others */
-    NX_COND_NESTED, /* an item of the array at path for which filter holds, as if it were the payload */
-    NX_COND_FILTER, /* filter holds */
-    NX_COND_ID,     /* one of ids; no path */
-    NX_COND_VECTOR, /* the point has the vector of slot; no path */
+    NX_COND_NESTED,      /* an item of the array at path, as a payload, for which filter holds */
+    NX_COND_FILTER,      /* filter holds */
+    NX_COND_ID,          /* one of ids; no path */
+    NX_COND_VECTOR,      /* the point has the vector of slot; no path */
 } nx_cond_kind;
 
 typedef struct nx_geo_point {
@@ -115,8 +118,8 @@ enum {
 /* What of a point it could depend on, beside its id. */
 unsigned nx_filter_needs(const nx_filter *f);
 
-/* "2024-02-29T10:20:30.5+02:00", with a blank for the T, without a zone (UTC), without seconds or time:
- * microseconds since 1970. False: no time. */
+/* "2024-02-29T10:20:30.5+02:00", with a blank for the T, without a zone (UTC), without seconds or
+ * time: microseconds since 1970. False: no time. */
 bool nx_time_parse(int64_t *out, nx_str text);
 
 #endif

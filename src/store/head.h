@@ -1,10 +1,11 @@
-/* head.h - the newest points, in memory: rows appended by one writer, read by any number of readers.
+/* head.h - the newest points, in memory: rows appended by one writer, read by any number of
+ * readers.
  *
  * Owns:      its rows, their blocks (slabs handed over), its table of ids; counted references.
  * Thread:    one writer (the collection's lock); readers hold a reference and take no lock.
- * Idea:      nothing moves and nothing is freed before the head is. A row is written, then the count of
- *            rows is raised (release), then the table names it (release). A point's older rows in this
- *            head are linked behind its newest one, for readers of the past.
+ * Idea:      nothing moves and nothing is freed before the head is. A row is written, then the
+ *            count of rows is raised (release), then the table names it (release). A point's older
+ *            rows in this head are linked behind its newest one, for readers of the past.
  * Invariant: births never descend; of one id at most one row has no death.
  */
 #ifndef NX_STORE_HEAD_H
@@ -73,8 +74,8 @@ void nx_head_append(nx_head *h, const nx_block *block, uint64_t birth);
 /* End the life of a row. */
 void nx_head_kill(nx_head *h, uint32_t row, uint64_t seq);
 
-/* The row of that id that a reader at seq sees, or NX_NO_ROW. *known: this head has a row of it that was
- * born by then, so that older places needn't be asked. seq UINT64_MAX: the newest. */
+/* The row of that id that a reader at seq sees, or NX_NO_ROW. *known: this head has a row of it
+ * that was born by then, so that older places needn't be asked. seq UINT64_MAX: the newest. */
 uint32_t nx_head_find(const nx_head *h, nx_point_id id, uint64_t seq, bool *known);
 
 static inline bool nx_alive_at(uint64_t death, uint64_t seq)

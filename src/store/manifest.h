@@ -34,8 +34,8 @@ void      nx_manifest_free(nx_manifest *m); /* an all-zero struct is fine */
 nx_status nx_manifest_parse(nx_manifest *out, const void *bytes, size_t n, const char *name,
                             nx_error *err);
 
-/* Put a new one in force: written aside, synced, renamed, the folder synced. *unclear (may be NULL): it
- * failed after the rename, so that either may be what survives. */
+/* Put a new one in force: written aside, synced, renamed, the folder synced. *unclear (may be
+ * NULL): it failed after the rename, so that either may be what survives. */
 nx_status nx_manifest_write(const nx_manifest *m, nx_disk *disk, const char *dir, bool *unclear,
                             nx_error *err);
 

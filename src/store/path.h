@@ -28,13 +28,13 @@ nx_status nx_path_parse(nx_path *out, nx_str text, nx_error *err);
 bool nx_path_visit(const nx_path *path, nx_value root, bool (*fn)(void *ctx, nx_value v),
                    void *ctx);
 
-/* Append root with src's members merged into the object at the path: a null removes its key; what is
- * missing on the way is made, what is no object becomes one; an index beyond an array changes nothing.
- * NX_ELIMIT, NX_ENOMEM; out then holds a part. */
+/* Append root with src's members merged into the object at the path: a null removes its key; what
+ * is missing on the way is made, what is no object becomes one; an index beyond an array changes
+ * nothing. NX_ELIMIT, NX_ENOMEM; out then holds a part. */
 nx_status nx_path_set(nx_buf *out, nx_value root, const nx_path *path, nx_value src, nx_error *err);
 
-/* Append root without what is at the path (n >= 1). A last `[]` empties its array, a last index takes
- * nothing out: the items behind it keep their places. */
+/* Append root without what is at the path (n >= 1). A last `[]` empties its array, a last index
+ * takes nothing out: the items behind it keep their places. */
 nx_status nx_path_remove(nx_buf *out, nx_value root, const nx_path *path, nx_error *err);
 
 #endif

@@ -41,8 +41,8 @@ static inline int nx_id_compare(nx_point_id a, nx_point_id b)
     return a.lo < b.lo ? -1 : a.lo > b.lo;
 }
 
-/* A UUID as people write it: 32 hex digits, with hyphens after 8, 12, 16 and 20 of them or without, in
- * braces, or behind "urn:uuid:". NX_EINVAL. */
+/* A UUID as people write it: 32 hex digits, with hyphens after 8, 12, 16 and 20 of them or
+ * without, in braces, or behind "urn:uuid:". NX_EINVAL. */
 nx_status nx_id_parse_uuid(nx_point_id *out, nx_str text, nx_error *err);
 
 #define NX_ID_TEXT 40 /* bytes that nx_id_write may need */

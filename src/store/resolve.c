@@ -1,5 +1,5 @@
-/* resolve.c - operations that depend on what is there become blocks that don't, so that the log says the
- * same whenever it is read. */
+/* resolve.c - operations that depend on what is there become blocks that don't, so that the log
+ * says the same whenever it is read. */
 #include "store/resolve.h"
 
 #include "store/path.h"

@@ -1,13 +1,15 @@
-/* search.c - the exact scan: every living row that has the vector is scored, and those whose score would
- * enter are asked whether the filter holds.
+/* search.c - the exact scan: every living row that has the vector is scored, and those whose score
+ * would enter are asked whether the filter holds.
  *
- * Idea:    segments are cut into pieces of some thousand rows, which the pool's workers share; each keeps
- *          the best it saw. Where a segment has 8-bit codes they are scanned first, which reads a quarter
- *          of the memory, and the best few times k are scored again with their f32 vectors.
- * Order:   what is kept is a function of scores and ids alone, so neither the number of threads nor how
- *          points are spread over segments changes a result (with codes: as long as the rescored ones hold
- *          the best).
- * Memory:  scores of one piece and a heap for each worker; limits are clamped to the number of rows.
+ * Idea:    segments are cut into pieces of some thousand rows, which the pool's workers share;
+ *          each keeps the best it saw. Where a segment has 8-bit codes they are scanned first,
+ *          which reads a quarter of the memory, and the best few times k are scored again with
+ *          their f32 vectors.
+ * Order:   what is kept is a function of scores and ids alone, so neither the number of threads
+ *          nor how points are spread over segments changes a result (with codes: as long as the
+ *          rescored ones hold the best).
+ * Memory:  scores of one piece and a heap for each worker; limits are clamped to the number of
+ *          rows.
  */
 #include <math.h>
 #include <string.h>

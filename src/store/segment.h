@@ -1,11 +1,11 @@
-/* segment.h - an immutable segment: a mapped file of rows in order of their ids, and the stamps of those
- * that died since.
+/* segment.h - an immutable segment: a mapped file of rows in order of their ids, and the stamps of
+ * those that died since.
  *
  * Owns:   the mapping, the stamps, which pieces were checked; counted references.
- * Thread: any that holds a reference; stamps are set by the writer. No lock: a piece that two threads
- *         check at once is checked twice.
- * Errors: NX_EFORMAT for damage, NX_EIO for a page that the disk can't give: both name the file and byte.
- *         Damage in derived sections is no error: they are made anew.
+ * Thread: any that holds a reference; stamps are set by the writer. No lock: a piece that two
+ *         threads check at once is checked twice.
+ * Errors: NX_EFORMAT for damage, NX_EIO for a page that the disk can't give: both name the file
+ *         and byte. Damage in derived sections is no error: they are made anew.
  */
 #ifndef NX_STORE_SEGMENT_H
 #define NX_STORE_SEGMENT_H
@@ -94,15 +94,16 @@ nx_status nx_seg_id(nx_seg *s, nx_point_id *out, uint64_t row, nx_error *err);
 /* The first row whose id is not before `id`; n_rows when all are. *same: it has that id. */
 nx_status nx_seg_lower_bound(nx_seg *s, uint64_t *row, bool *same, nx_point_id id, nx_error *err);
 
-/* Append the row's block without its dense vectors, as the file has it, or whole. 8-aligned within out. */
+/* Append the row's block without its dense vectors, as the file has it, or whole. 8-aligned within
+ * out. */
 nx_status nx_seg_row_bare(nx_seg *s, nx_buf *out, uint64_t row, nx_error *err);
 nx_status nx_seg_row(nx_seg *s, nx_buf *out, uint64_t row, nx_error *err);
 
 /* Is the dense vector of that slot there? */
 nx_status nx_seg_has_dense(nx_seg *s, bool *out, int32_t slot, uint64_t row, nx_error *err);
 
-/* The codes of a slot, checked, or made anew; NULL where the segment has none. They live as long as the
- * segment does; in the file they may be SIGBUS. */
+/* The codes of a slot, checked, or made anew; NULL where the segment has none. They live as long
+ * as the segment does; in the file they may be SIGBUS. */
 nx_status nx_seg_codes(nx_seg *s, nx_codes *out, bool *has, int32_t slot, nx_error *err);
 
 static inline uint64_t nx_seg_death(const nx_seg *s, uint64_t row)

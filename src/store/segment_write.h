@@ -33,8 +33,8 @@ void      nx_gather_free(nx_gather *g); /* an all-zero struct is fine */
 /* The stamp of rows[i]'s death, now. */
 uint64_t nx_gather_death(const nx_gather *g, size_t i);
 
-/* Sort the rows and write the segment (n_rows >= 1) at path; synced, its folder is not. On error the file
- * may be there in part. NX_EFULL, NX_EIO, NX_ENOMEM, NX_EFORMAT (a damaged source). */
+/* Sort the rows and write the segment (n_rows >= 1) at path; synced, its folder is not. On error
+ * the file may be there in part. NX_EFULL, NX_EIO, NX_ENOMEM, NX_EFORMAT (a damaged source). */
 nx_status nx_seg_write(nx_gather *g, nx_disk *disk, const char *path, const nx_config *config,
                        uint64_t incarnation, uint64_t number, nx_error *err);
 

@@ -1,11 +1,11 @@
 /* snapshot.c - how readers get a snapshot without waiting for anyone.
  *
- * Idea:      `published` names the newest snapshot, which holds a reference to itself. A reader writes
- *            its pointer into a hazard slot, looks whether it is still the published one, and only then
- *            counts itself in. A writer that replaces it first looks through the slots: one that is named
- *            there stays on the list of retired ones until the next time.
- * Invariant: a retired snapshot's own reference is given up only when no slot names it, and no slot can
- *            come to name it after that, since it is no longer published.
+ * Idea:      `published` names the newest snapshot, which holds a reference to itself. A reader
+ *            writes its pointer into a hazard slot, looks whether it is still the published one,
+ *            and only then counts itself in. A writer that replaces it first looks through the
+ *            slots: one that is named there stays on the list of retired ones until the next time.
+ * Invariant: a retired snapshot's own reference is given up only when no slot names it, and no
+ *            slot can come to name it after that, since it is no longer published.
  */
 #include <sched.h>
 

@@ -1,8 +1,8 @@
 /* stage.h - what a request will do, worked out before anything is changed.
  *
  * Owns:   the blocks that points become; borrows the collection, whose lock the caller holds.
- * Idea:   each point that is touched has one entry: where it is now, and what it becomes. Only when the
- *         log has the record does commit change the head, and that can't fail.
+ * Idea:   each point that is touched has one entry: where it is now, and what it becomes. Only
+ *         when the log has the record does commit change the head, and that can't fail.
  */
 #ifndef NX_STORE_STAGE_H
 #define NX_STORE_STAGE_H

@@ -5,34 +5,35 @@
  *     nx_store      *store;
  *     nx_collection *docs;
  *     nx_config      config = {.n_slots = 1,
- *                              .slots = {{.form = NX_FORM_DENSE, .distance = NX_COSINE, .dim = 384}}};
- *     nx_store_open(&store, "data/store", &(nx_store_options){.distances = d, .background = true}, &err);
- *     nx_store_create_collection(store, NX_STR("docs"), &config, &err);
+ *                              .slots = {{.form = NX_FORM_DENSE, .distance = NX_COSINE, .dim =
+ *     384}}}; nx_store_open(&store, "data/store", &(nx_store_options){.distances = d, .background
+ *     = true}, &err); nx_store_create_collection(store, NX_STR("docs"), &config, &err);
  *     nx_store_find(&docs, store, NX_STR("docs"), &err);
  *
  *     nx_batch *batch = nx_batch_create(docs);
  *     nx_vector v = {.slot = 0, .form = NX_FORM_DENSE, .n = 384, .values = embedding};
- *     nx_batch_put(batch, &(nx_point){.id = nx_id_number(7), .vectors = &v, .n_vectors = 1}, NX_PUT, &err);
- *     nx_collection_write(docs, batch, true, NULL, &err);     // on the disk when it returns
- *     nx_batch_destroy(batch);
+ *     nx_batch_put(batch, &(nx_point){.id = nx_id_number(7), .vectors = &v, .n_vectors = 1},
+ *     NX_PUT, &err); nx_collection_write(docs, batch, true, NULL, &err);     // on the disk when
+ *     it returns nx_batch_destroy(batch);
  *
- *     nx_snapshot *now = nx_snapshot_take(docs);              // what is acknowledged, from here on fixed
- *     nx_hit       hits[10];
+ *     nx_snapshot *now = nx_snapshot_take(docs);              // what is acknowledged, from here
+ *     on fixed nx_hit       hits[10];
  *     int32_t      n;
- *     nx_snapshot_search(now, hits, &n, &(nx_search){.slot = 0, .query = question, .k = 10}, NULL, &err);
- *     nx_snapshot_release(now);
+ *     nx_snapshot_search(now, hits, &n, &(nx_search){.slot = 0, .query = question, .k = 10}, NULL,
+ *     &err); nx_snapshot_release(now);
  *     nx_collection_release(docs);
  *     nx_store_close(store);
  *
- * 2. Requests: a batch is one request. It takes effect whole or not at all, also when the power goes;
- *    nx_batch_delete_where and then nx_batch_put replace a document's points in one step.
- * 3. Readers: a snapshot never changes, waits for no writer, and may be kept; many threads may read it.
- * 4. When something breaks: a full disk refuses the write (NX_EFULL) and no more; after a failed sync a
- *    collection is read-only until it is opened anew; a damaged one is quarantined with its reason, and
- *    the others serve.
+ * 2. Requests: a batch is one request. It takes effect whole or not at all, also when the power
+ *    goes; nx_batch_delete_where and then nx_batch_put replace a document's points in one step.
+ * 3. Readers: a snapshot never changes, waits for no writer, and may be kept; many threads may
+ * read it.
+ * 4. When something breaks: a full disk refuses the write (NX_EFULL) and no more; after a failed
+ *    sync a collection is read-only until it is opened anew; a damaged one is quarantined with its
+ *    reason, and the others serve.
  *
- * Files: docs/formats/store.md. Thread: any, unless a function says otherwise; a batch and its building
- * belong to one thread at a time.
+ * Files: docs/formats/store.md. Thread: any, unless a function says otherwise; a batch and its
+ * building belong to one thread at a time.
  */
 #ifndef NX_STORE_STORE_H
 #define NX_STORE_STORE_H
@@ -64,8 +65,9 @@ typedef struct nx_store_options {
     uint64_t head_bytes_max; /* what is replayed when it opens, and kept in memory; 0: 64 MiB */
 } nx_store_options;
 
-/* Open the store in folder dir, made where missing (its parents are there). Every collection in it is
- * opened, or quarantined: see nx_store_list. NX_EBUSY (another process has it), NX_EIO, NX_ENOMEM. */
+/* Open the store in folder dir, made where missing (its parents are there). Every collection in it
+ * is opened, or quarantined: see nx_store_list. NX_EBUSY (another process has it), NX_EIO,
+ * NX_ENOMEM. */
 nx_status nx_store_open(nx_store **out, const char *dir, const nx_store_options *options,
                         nx_error *err);
 
@@ -79,7 +81,8 @@ nx_status nx_store_create_collection(nx_store *store, nx_str name, const nx_conf
 /* Gone from the disk when it returns; who has it open still reads. NX_ENOENT, NX_EIO. */
 nx_status nx_store_drop_collection(nx_store *store, nx_str name, nx_error *err);
 
-/* A reference to it; nx_collection_release. NX_ENOENT; NX_EFORMAT with the reason of a quarantine. */
+/* A reference to it; nx_collection_release. NX_ENOENT; NX_EFORMAT with the reason of a
+ * quarantine. */
 nx_status nx_store_find(nx_collection **out, nx_store *store, nx_str name, nx_error *err);
 void      nx_collection_release(nx_collection *c); /* NULL does nothing */
 
@@ -92,8 +95,8 @@ typedef struct nx_store_entry {
 /* Names in order: one block, nx_free. NX_ENOMEM. */
 nx_status nx_store_list(nx_store_entry **out, size_t *n, nx_store *store, nx_error *err);
 
-/* Do what the background thread does when nobody writes, until nothing is left to do. NX_EFULL, NX_EIO, NX_ENOMEM: what is
- * left stays for the next time. */
+/* Do what the background thread does when nobody writes, until nothing is left to do. NX_EFULL,
+ * NX_EIO, NX_ENOMEM: what is left stays for the next time. */
 nx_status nx_store_maintain(nx_store *store, nx_error *err);
 
 /* ---- Collections ---- */
@@ -114,8 +117,9 @@ void nx_collection_read_stats(nx_collection *c, nx_collection_stats *out);
 /* Put what is in memory into a segment now, though it is small; and merge what wants it. */
 nx_status nx_collection_flush(nx_collection *c, nx_error *err);
 
-/* Read every byte of the segments and compare it with its checksum. NX_EFORMAT names the first fault, and
- * the collection is quarantined; damaged derivations are made anew, with a warning in the log. */
+/* Read every byte of the segments and compare it with its checksum. NX_EFORMAT names the first
+ * fault, and the collection is quarantined; damaged derivations are made anew, with a warning in
+ * the log. */
 nx_status nx_collection_check(nx_collection *c, nx_error *err);
 
 /* ---- Requests ---- */
@@ -129,13 +133,13 @@ typedef enum nx_put_mode {
     NX_PUT_PRESENT, /* only where there is one */
 } nx_put_mode;
 
-/* Each appends one operation; they happen in their order. Everything is copied. NX_EINVAL says what of the
- * point is wrong, NX_ELIMIT, NX_ENOMEM; the batch is then as before. */
+/* Each appends one operation; they happen in their order. Everything is copied. NX_EINVAL says
+ * what of the point is wrong, NX_ELIMIT, NX_ENOMEM; the batch is then as before. */
 nx_status nx_batch_put(nx_batch *b, const nx_point *p, nx_put_mode mode, nx_error *err);
 nx_status nx_batch_delete(nx_batch *b, nx_point_id id, nx_error *err);
 
-/* Points that have `text` at the path, itself or in an array there, as of this place in the batch. Every
- * payload is looked at, with other writers waiting. */
+/* Points that have `text` at the path, itself or in an array there, as of this place in the batch.
+ * Every payload is looked at, with other writers waiting. */
 nx_status nx_batch_delete_where(nx_batch *b, nx_str path, nx_str text, nx_error *err);
 
 /* Merge object's members into the payload, at the path ("": at its top); see store/path.h. */
@@ -154,10 +158,11 @@ typedef struct nx_write_result {
     nx_point_id missing;   /* the first of them */
 } nx_write_result;
 
-/* Make the batch one request. wait: return when it is on the disk and readers see it; else when it is in
- * the log, and it will be soon. The batch is as before and may be written again. out may be NULL.
- * Errors: NX_EFULL, NX_ELIMIT, NX_ENOMEM, NX_EIO: nothing happened, unless the sync failed, when nobody
- * knows, and the collection is read-only; NX_EFORMAT: quarantined. */
+/* Make the batch one request. wait: return when it is on the disk and readers see it; else when it
+ * is in the log, and it will be soon. The batch is as before and may be written again. out may be
+ * NULL.
+ * Errors: NX_EFULL, NX_ELIMIT, NX_ENOMEM, NX_EIO: nothing happened, unless the sync failed, when
+ * nobody knows, and the collection is read-only; NX_EFORMAT: quarantined. */
 nx_status nx_collection_write(nx_collection *c, const nx_batch *b, bool wait, nx_write_result *out,
                               nx_error *err);
 
@@ -177,11 +182,12 @@ typedef struct nx_point_copy {
 
 void nx_point_copy_free(nx_point_copy *p);
 
-/* The point of that id. NX_ENOENT, NX_ENOMEM, NX_EIO, NX_EFORMAT (and the collection is quarantined). */
+/* The point of that id. NX_ENOENT, NX_ENOMEM, NX_EIO, NX_EFORMAT (and the collection is
+ * quarantined). */
 nx_status nx_snapshot_get(nx_snapshot *s, nx_point_copy *out, nx_point_id id, nx_error *err);
 
-/* The first max ids from `from` on (NULL: from the beginning) for which the filter (may be NULL) holds, in
- * order. On error *n is 0. NX_EINVAL (the filter), NX_ENOMEM, NX_EIO, NX_EFORMAT. */
+/* The first max ids from `from` on (NULL: from the beginning) for which the filter (may be NULL)
+ * holds, in order. On error *n is 0. NX_EINVAL (the filter), NX_ENOMEM, NX_EIO, NX_EFORMAT. */
 nx_status nx_snapshot_scroll(nx_snapshot *s, nx_point_id *ids, size_t *n, size_t max,
                              const nx_point_id *from, const nx_filter *filter, nx_error *err);
 
@@ -205,10 +211,10 @@ typedef struct nx_search {
     float            oversampling; /* how many times k are rescored when there are; 0: 3 */
 } nx_search;
 
-/* The k best points that have the vector, best first, ties by id. Score: cosine and dot the product,
- * Euclid and Manhattan the distance (best is least). hits has room for k. pool (may be NULL): its owner's
- * workers share the scan, and don't change the result. On error *n is 0. NX_EINVAL, NX_ENOMEM, NX_EIO,
- * NX_EFORMAT. */
+/* The k best points that have the vector, best first, ties by id. Score: cosine and dot the
+ * product, Euclid and Manhattan the distance (best is least). hits has room for k. pool (may be
+ * NULL): its owner's workers share the scan, and don't change the result. On error *n is 0.
+ * NX_EINVAL, NX_ENOMEM, NX_EIO, NX_EFORMAT. */
 nx_status nx_snapshot_search(nx_snapshot *s, nx_hit *hits, int32_t *n, const nx_search *search,
                              nx_pool *pool, nx_error *err);
 

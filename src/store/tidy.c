@@ -1,9 +1,11 @@
-/* tidy.c - heads become segments, segments are merged, and what nobody needs any more leaves the disk.
+/* tidy.c - heads become segments, segments are merged, and what nobody needs any more leaves the
+ * disk.
  *
- * Order of a step: the new segment is written and synced; the manifest that names it is put in force;
- * under the lock the stamps of rows that died meanwhile are carried over, and readers get a snapshot with
- * the new segment in place of what it came from; then old files go. A failure before the manifest changes
- * nothing; after it, either manifest is a good one, since no old file is gone yet.
+ * Order of a step: the new segment is written and synced; the manifest that names it is put in
+ * force; under the lock the stamps of rows that died meanwhile are carried over, and readers get a
+ * snapshot with the new segment in place of what it came from; then old files go. A failure before
+ * the manifest changes nothing; after it, either manifest is a good one, since no old file is gone
+ * yet.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -226,8 +228,8 @@ static void swap_in(change *x, nx_snapshot *spare)
     x->made = NULL; /* the collection's now */
 }
 
-/* Old files, and the references of what they held. Their going may fail: they are looked for when the
- * collection opens. */
+/* Old files, and the references of what they held. Their going may fail: they are looked for when
+ * the collection opens. */
 static void drop_old(change *x)
 {
     nx_collection *c = x->c;
@@ -295,7 +297,8 @@ static uint64_t dead_by(const nx_seg *s, uint64_t seq)
     return n;
 }
 
-/* Segments that are to become one: those with many dead rows, else the first full tier. Under lock. */
+/* Segments that are to become one: those with many dead rows, else the first full tier. Under
+ * lock. */
 static void choose_merge(change *x, nx_effort effort)
 {
     nx_collection *c = x->c;

@@ -23,8 +23,8 @@ static bool skip(reader *r, char a, char b)
     return true;
 }
 
-/* Days from 1970-01-01 of a date of the Gregorian calendar: years begin in March, so that a leap day
- * comes last. */
+/* Days from 1970-01-01 of a date of the Gregorian calendar: years begin in March, so that a leap
+ * day comes last. */
 static int64_t days_from(int y, int m, int d)
 {
     y -= m <= 2;

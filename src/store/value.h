@@ -43,8 +43,8 @@ typedef struct nx_value {
     uint32_t       n;
 } nx_value;
 
-/* Append what v says. Of equal keys the last counts. NX_EINVAL: a number beyond double, nested beyond
- * NX_VALUE_DEPTH_MAX; NX_ELIMIT (out->max), NX_ENOMEM; out is then as it was. */
+/* Append what v says. Of equal keys the last counts. NX_EINVAL: a number beyond double, nested
+ * beyond NX_VALUE_DEPTH_MAX; NX_ELIMIT (out->max), NX_ENOMEM; out is then as it was. */
 nx_status nx_value_add_json(nx_buf *out, const nx_json *v, nx_error *err);
 
 /* The same of one plain value. */

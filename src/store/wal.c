@@ -247,8 +247,8 @@ static nx_status drop_given_up(nx_wal *l, size_t i, nx_error *err)
     return st;
 }
 
-/* A file is sealed before the next one is begun, so an empty one with another behind it, or one that
- * begins with a number which file i has, was given up. */
+/* A file is sealed before the next one is begun, so an empty one with another behind it, or one
+ * that begins with a number which file i has, was given up. */
 static nx_status drop_all_given_up(nx_wal *l, size_t i, nx_error *err)
 {
     nx_status st = NX_OK;

@@ -38,8 +38,9 @@ typedef nx_status (*nx_wal_fn)(void *ctx, uint64_t seq, const void *body, size_t
 nx_status nx_wal_create(nx_wal *out, nx_disk *disk, const char *dir, uint64_t incarnation,
                         uint64_t first_seq, nx_error *err);
 
-/* Open what is there: fn sees the records after `after`, in order; a torn tail is cut off. *cut_bytes:
- * how much. NX_EFORMAT: damaged, with the reason, and nothing was changed. On error *out holds nothing. */
+/* Open what is there: fn sees the records after `after`, in order; a torn tail is cut off.
+ * *cut_bytes: how much. NX_EFORMAT: damaged, with the reason, and nothing was changed. On error
+ * *out holds nothing. */
 nx_status nx_wal_open(nx_wal *out, nx_disk *disk, const char *dir, uint64_t incarnation,
                       uint64_t after, nx_wal_fn fn, void *ctx, uint64_t *cut_bytes, nx_error *err);
 
@@ -51,8 +52,8 @@ nx_status nx_wal_append(nx_wal *l, uint64_t *seq, nx_buf *record, uint64_t durab
 /* All that was appended before this call is on the disk after it. NX_EIO: nobody knows what is. */
 nx_status nx_wal_sync(nx_wal *l, nx_error *err);
 
-/* Sync, append a seal (an empty record) that proves all before it, and sync again. When a sync fails the
- * log is broken: no more may be appended. NX_EFULL, NX_ENOMEM: nothing happened. */
+/* Sync, append a seal (an empty record) that proves all before it, and sync again. When a sync
+ * fails the log is broken: no more may be appended. NX_EFULL, NX_ENOMEM: nothing happened. */
 nx_status nx_wal_seal(nx_wal *l, uint64_t *seq, nx_error *err);
 
 /* The next record begins a new file. Everything before must be sealed. On error nothing changed. */
@@ -65,8 +66,8 @@ uint64_t nx_wal_bytes(const nx_wal *l); /* of all files */
 
 void nx_wal_close(nx_wal *l); /* no seal, no sync; an all-zero struct is fine */
 
-/* Walk one file's bytes, as nx_wal_open does; for that, and for tests. Record `expected` is the first
- * one wanted; *expected is the number of the first one missing, *good where it would begin.
+/* Walk one file's bytes, as nx_wal_open does; for that, and for tests. Record `expected` is the
+ * first one wanted; *expected is the number of the first one missing, *good where it would begin.
  * last: whether the end may be torn. NX_EFORMAT. */
 nx_status nx_wal_walk(const uint8_t *bytes, size_t n, const char *name, uint64_t incarnation,
                       bool last, uint64_t after, uint64_t *expected, uint64_t *good, nx_wal_fn fn,

@@ -1,9 +1,10 @@
 /* write.c - a request becomes a record, takes effect, and is synced together with those beside it.
  *
- * Idea:      under the lock a request is worked out, written to the log's end (into the page cache) and
- *            applied; that takes microseconds. Then its thread waits for the disk without the lock: the
- *            first one to come syncs for all records written by then, the others find their records synced
- *            when it is done. Readers see a request when it is synced, not before.
+ * Idea:      under the lock a request is worked out, written to the log's end (into the page
+ *            cache) and applied; that takes microseconds. Then its thread waits for the disk
+ *            without the lock: the first one to come syncs for all records written by then, the
+ *            others find their records synced when it is done. Readers see a request when it is
+ *            synced, not before.
  * Invariant: what is published was synced; what isn't written to the log has changed nothing.
  */
 #include "store/resolve.h"
@@ -79,8 +80,9 @@ nx_status nx_wait_synced(nx_collection *c, uint64_t seq, nx_error *err)
 
 /* ---- Writing ---- */
 
-/* Room in the head: it is frozen when it is large. While the one before is still being flushed it may
- * grow to twice its size; then the writer does the flushing itself. Under lock, which is let go. */
+/* Room in the head: it is frozen when it is large. While the one before is still being flushed it
+ * may grow to twice its size; then the writer does the flushing itself. Under lock, which is let
+ * go. */
 static nx_status make_room(nx_collection *c, nx_error *err)
 {
     while (nx_wants_freeze(c, NX_TIDY_BUSY)) {

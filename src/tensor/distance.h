@@ -1,16 +1,17 @@
-/* distance.h - how near a query is to many vectors: the contract of the kernels that a store scans with.
+/* distance.h - how near a query is to many vectors: the contract of the kernels that a store scans
+ * with.
  *
- * Like backend.h, results are part of the contract, down to the bit: every variant gives the same ones.
- * With lanes16 of backend.h, q the query and x a row:
+ * Like backend.h, results are part of the contract, down to the bit: every variant gives the same
+ * ones. With lanes16 of backend.h, q the query and x a row:
  *
  *   dot        lanes16(D, q_i * x_i)
  *   euclid     lanes16(D, d_i * d_i), d_i = q_i - x_i: the square
  *   manhattan  in lanes16's order, each step acc[l] += |q_i - x_i|
- *   dot_i8     sum of q_i * x_i, exact in int32. Codes are -127 to 127; width is a multiple of 32, and
- *              at most 65536, so that it can't overflow
+ *   dot_i8     sum of q_i * x_i, exact in int32. Codes are -127 to 127; width is a multiple of 32,
+ *              and at most 65536, so that it can't overflow
  *
- * Rows lie behind each other, row r at rows + r * stride (values, not bytes). out [n] apart from both. No
- * alignment is needed. Any thread; no errors.
+ * Rows lie behind each other, row r at rows + r * stride (values, not bytes). out [n] apart from
+ * both. No alignment is needed. Any thread; no errors.
  */
 #ifndef NX_TENSOR_DISTANCE_H
 #define NX_TENSOR_DISTANCE_H

@@ -1,4 +1,5 @@
-/* fuzz_store_log.c - any bytes as a log, its checksums made right: replayed as points, or refused. */
+/* fuzz_store_log.c - any bytes as a log, its checksums made right: replayed as points, or
+ * refused. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* fuzz_store_segment.c - any bytes as a segment, its checksums made right: every row read, or refused. */
+/* fuzz_store_segment.c - any bytes as a segment, its checksums made right: every row read, or
+ * refused. */
 #define _GNU_SOURCE /* memfd_create */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,13 @@
-/* torture_store.c - a store is killed with -9 at random moments under writers and readers, again and again.
+/* torture_store.c - a store is killed with -9 at random moments under writers and readers, again
+ * and again.
  *
- * Protects: every request acknowledged with wait is there, whole, and none is there in part; the store
- * opens within a second each time.
+ * Protects: every request acknowledged with wait is there, whole, and none is there in part; the
+ * store opens within a second each time.
  *
  *   torture_store [-s SEED] [-n COUNT]      COUNT kills, also from NX_TORTURE_COUNT (40)
  *
- * Each writer owns PAIRS pairs of points. A request writes both points of some pairs with its own number,
- * or deletes them; the number is told to the parent (a pipe) after it was acknowledged.
+ * Each writer owns PAIRS pairs of points. A request writes both points of some pairs with its own
+ * number, or deletes them; the number is told to the parent (a pipe) after it was acknowledged.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -86,7 +87,8 @@ static uint64_t id_of(int writer, int pair, int half)
     return (uint64_t)(writer * 100000 + pair * 2 + half);
 }
 
-/* Which pairs request `number` of a writer touches, and whether it deletes them: by the number alone. */
+/* Which pairs request `number` of a writer touches, and whether it deletes them: by the number
+ * alone. */
 static int pairs_of(int writer, int number, int pairs[4], bool *deletes)
 {
     uint64_t rng = (uint64_t)(writer * 1000003 + number);
@@ -177,7 +179,8 @@ static void live(life *l, const char *dir)
     for (;;) pause();
 }
 
-/* What must be there when all requests up to `last` happened: the number in each pair, 0 for none. */
+/* What must be there when all requests up to `last` happened: the number in each pair, 0 for
+ * none. */
 static void replay(int writer, int last, int state[PAIRS])
 {
     memset(state, 0, PAIRS * sizeof *state);

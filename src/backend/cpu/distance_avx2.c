@@ -1,10 +1,10 @@
 /* distance_avx2.c - distances of one query to many rows.
  *
- * Idea:   a scan waits for memory, so rows are read once, in order, with a request for the line that comes
- *         a kilobyte later; two rows go side by side, so that their additions hide each other's latency.
- *         lanes16 is two registers for each row.
- * Codes:  |x| as unsigned times q with x's sign, in pairs (maddubs): at most 2 * 127 * 127 < 2^15, so
- *         nothing saturates.
+ * Idea:   a scan waits for memory, so rows are read once, in order, with a request for the line
+ *         that comes a kilobyte later; two rows go side by side, so that their additions hide each
+ *         other's latency. lanes16 is two registers for each row.
+ * Codes:  |x| as unsigned times q with x's sign, in pairs (maddubs): at most 2 * 127 * 127 < 2^15,
+ *         so nothing saturates.
  * Thread: any; each call writes its own output.
  */
 #include <math.h>

@@ -1,4 +1,5 @@
-/* Protects: the checksum of our files is CRC-32C as published, the same by instruction and in plain C. */
+/* Protects: the checksum of our files is CRC-32C as published, the same by instruction and in
+ * plain C. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

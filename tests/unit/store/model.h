@@ -1,8 +1,8 @@
-/* model.h - what a collection must hold: a naive copy of it in memory, random requests on both, and the
- * comparison.
+/* model.h - what a collection must hold: a naive copy of it in memory, random requests on both,
+ * and the comparison.
  *
- * Slots: 0 dense of 8 with cosine and codes, 1 dense of 5 with Euclid, 2 sparse, 3 multi of 3 with dot.
- * Payload: up to six keys "k0".."k5" with small integers, and "doc" with a text.
+ * Slots: 0 dense of 8 with cosine and codes, 1 dense of 5 with Euclid, 2 sparse, 3 multi of 3 with
+ * dot. Payload: up to six keys "k0".."k5" with small integers, and "doc" with a text.
  */
 #ifndef NX_TESTS_STORE_MODEL_H
 #define NX_TESTS_STORE_MODEL_H

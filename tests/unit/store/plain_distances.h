@@ -1,4 +1,5 @@
-/* plain_distances.h - kernels for tests of the store, as its contract (tensor/distance.h) says it. */
+/* plain_distances.h - kernels for tests of the store, as its contract (tensor/distance.h) says
+ * it. */
 #ifndef NX_TESTS_STORE_PLAIN_DISTANCES_H
 #define NX_TESTS_STORE_PLAIN_DISTANCES_H
 

@@ -2,9 +2,9 @@
  *
  * - sim_fail_at(n): the n-th call from now on fails (writes after a part was written), and, with
  *   `forever`, all after it.
- * - sim_crash(out, seed): power is cut. Of each file's unsynced changes any subset survives, in pieces
- *   of 512 bytes; of unsynced names (made, renamed, removed) all, none or any of them. The disk itself
- *   goes on, so one run gives many such states: `hook` is called before each call.
+ * - sim_crash(out, seed): power is cut. Of each file's unsynced changes any subset survives, in
+ *   pieces of 512 bytes; of unsynced names (made, renamed, removed) all, none or any of them. The
+ *   disk itself goes on, so one run gives many such states: `hook` is called before each call.
  * - room: the disk is full beyond so many bytes.
  *
  * A sync that fails leaves it open which of the unsynced pieces are there, and they are not written

@@ -1,7 +1,8 @@
-/* Protects: whatever fails and whenever the power goes, every acknowledged request is there whole, none is
- * there in part, damage is seen or repaired, and errors leave things as they were.
+/* Protects: whatever fails and whenever the power goes, every acknowledged request is there whole,
+ * none is there in part, damage is seen or repaired, and errors leave things as they were.
  *
- * NX_CRASH_STATES (1500) crash states, NX_FLIPS (1500) flipped bits; the long form is 10,000 of each. */
+ * NX_CRASH_STATES (1500) crash states, NX_FLIPS (1500) flipped bits; the long form is 10,000 of
+ * each. */
 #include <fcntl.h>
 
 #include "base/log.h"

@@ -1,5 +1,6 @@
-/* Protects: conditions mean what Qdrant's do, on missing values, arrays, nulls and values of another kind;
- * times and places are read and compared rightly; what is nested too deep is refused. */
+/* Protects: conditions mean what Qdrant's do, on missing values, arrays, nulls and values of
+ * another kind; times and places are read and compared rightly; what is nested too deep is
+ * refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

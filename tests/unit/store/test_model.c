@@ -1,5 +1,6 @@
-/* Protects: whatever is asked of a collection, in whatever order, with heads frozen, segments merged and
- * the store opened anew in between, it holds what a naive copy in memory holds, and finds the same.
+/* Protects: whatever is asked of a collection, in whatever order, with heads frozen, segments
+ * merged and the store opened anew in between, it holds what a naive copy in memory holds, and
+ * finds the same.
  *
  * NX_MODEL_SEEDS (20) seeds of NX_MODEL_OPS (2000) requests. */
 #include "model.h"

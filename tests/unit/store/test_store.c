@@ -1,5 +1,6 @@
-/* Protects: the store's own promises: names, quarantine that leaves the others alone, bad input refused
- * with its reason, space that comes back, thresholds, payload paths, one owner of a folder. */
+/* Protects: the store's own promises: names, quarantine that leaves the others alone, bad input
+ * refused with its reason, space that comes back, thresholds, payload paths, one owner of a
+ * folder. */
 #include "model.h"
 
 #include <unistd.h>
@@ -229,8 +230,8 @@ static void thresholds_and_ties(void **state)
     }
 }
 
-/* Codes narrow down, f32 decides: with as many rescored as there are near ties, results are exact; and the
- * same with any number of threads. */
+/* Codes narrow down, f32 decides: with as many rescored as there are near ties, results are exact;
+ * and the same with any number of threads. */
 static void codes_and_threads_change_nothing(void **state)
 {
     enum { N = 5000, DIM = 24, K = 10 };
@@ -398,7 +399,8 @@ static int drop_dir(void **state)
 
 int main(void)
 {
-    /* The first: cmocka sets handlers of its own before each test, ours is set when first needed. */
+    /* The first: cmocka sets handlers of its own before each test, ours is set when first
+     * needed. */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_page_that_is_gone_is_an_error, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(names_of_every_kind, make_dir, drop_dir),

@@ -1,5 +1,6 @@
-/* Protects: writers, readers and the tidying thread at once: what is acknowledged is seen from then on, a
- * request is seen whole or not at all, and no reader sees anything else. `make tsan` watches.
+/* Protects: writers, readers and the tidying thread at once: what is acknowledged is seen from
+ * then on, a request is seen whole or not at all, and no reader sees anything else. `make tsan`
+ * watches.
  *
  * NX_THREAD_OPS (150) requests of each writer. */
 #include "model.h"

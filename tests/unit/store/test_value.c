@@ -1,5 +1,5 @@
-/* Protects: payloads keep what their JSON said, edits along paths do what Qdrant's do, and bytes that
- * are no value, no id or no path are refused. */
+/* Protects: payloads keep what their JSON said, edits along paths do what Qdrant's do, and bytes
+ * that are no value, no id or no path are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -110,7 +110,8 @@ static void records_come_back_in_order(void **state)
     sim_free(&disk);
 }
 
-/* Records 1 to 6 synced, 7 to 10 not: whatever survives, 1 to 6 do, and what follows is a beginning. */
+/* Records 1 to 6 synced, 7 to 10 not: whatever survives, 1 to 6 do, and what follows is a
+ * beginning. */
 static void a_crash_loses_only_what_was_not_synced(void **state)
 {
     (void)state;

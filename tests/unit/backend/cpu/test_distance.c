@@ -1,5 +1,5 @@
-/* Protects: the kernels of a scan give the reference's bits, for every length, place and odd value, and
- * write nothing else; and the reference is right, by doubles. */
+/* Protects: the kernels of a scan give the reference's bits, for every length, place and odd
+ * value, and write nothing else; and the reference is right, by doubles. */
 #include "rig.h"
 
 #include "backend/cpu/distance.h"
