@@ -2,32 +2,35 @@
  *
  * 1. One point in, one search:
  *
- *     nx_store      *store;
- *     nx_collection *docs;
- *     nx_config      config = {.n_slots = 1,
- *                              .slots = {{.form = NX_FORM_DENSE, .distance = NX_COSINE, .dim =
- *     384}}}; nx_store_open(&store, "data/store", &(nx_store_options){.distances = d, .background
- *     = true}, &err); nx_store_create_collection(store, NX_STR("docs"), &config, &err);
+ *     nx_store         *store;
+ *     nx_collection    *docs;
+ *     nx_store_options  opt = {.distances = kernels, .background = true};
+ *     nx_config         config = {.n_slots = 1};
+ *     config.slots[0] = (nx_slot){.form = NX_FORM_DENSE, .distance = NX_COSINE, .dim = 384};
+ *     nx_store_open(&store, "data/store", &opt, &err);
+ *     nx_store_create_collection(store, NX_STR("docs"), &config, &err);
  *     nx_store_find(&docs, store, NX_STR("docs"), &err);
  *
  *     nx_batch *batch = nx_batch_create(docs);
  *     nx_vector v = {.slot = 0, .form = NX_FORM_DENSE, .n = 384, .values = embedding};
- *     nx_batch_put(batch, &(nx_point){.id = nx_id_number(7), .vectors = &v, .n_vectors = 1},
- *     NX_PUT, &err); nx_collection_write(docs, batch, true, NULL, &err);     // on the disk when
- *     it returns nx_batch_destroy(batch);
+ *     nx_point  p = {.id = nx_id_number(7), .vectors = &v, .n_vectors = 1};
+ *     nx_batch_put(batch, &p, NX_PUT, &err);
+ *     nx_collection_write(docs, batch, true, NULL, &err);  // on the disk when it returns
+ *     nx_batch_destroy(batch);
  *
- *     nx_snapshot *now = nx_snapshot_take(docs);              // what is acknowledged, from here
- *     on fixed nx_hit       hits[10];
+ *     nx_snapshot *now = nx_snapshot_take(docs);           // what is acknowledged; it stays
+ *     nx_hit       hits[10];
  *     int32_t      n;
- *     nx_snapshot_search(now, hits, &n, &(nx_search){.slot = 0, .query = question, .k = 10}, NULL,
- *     &err); nx_snapshot_release(now);
+ *     nx_search    search = {.slot = 0, .query = question, .k = 10};
+ *     nx_snapshot_search(now, hits, &n, &search, NULL, &err);
+ *     nx_snapshot_release(now);
  *     nx_collection_release(docs);
  *     nx_store_close(store);
  *
  * 2. Requests: a batch is one request. It takes effect whole or not at all, also when the power
  *    goes; nx_batch_delete_where and then nx_batch_put replace a document's points in one step.
  * 3. Readers: a snapshot never changes, waits for no writer, and may be kept; many threads may
- * read it.
+ *    read it.
  * 4. When something breaks: a full disk refuses the write (NX_EFULL) and no more; after a failed
  *    sync a collection is read-only until it is opened anew; a damaged one is quarantined with its
  *    reason, and the others serve.
