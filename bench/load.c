@@ -71,7 +71,7 @@ typedef struct run {
     numbers        gaps, calm, disturbed, firsts;
 } run;
 
-static void die(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static void die(const char *fmt, ...)
 {
     va_list args;
 

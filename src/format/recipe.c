@@ -82,8 +82,8 @@ static int layer_of(const char *name)
 static bool is_kept(const char *name, int n_dims)
 {
     return n_dims < 2 || !ends_with(name, ".weight") || ends_with(name, "_norm.weight") ||
-           has(name, "ffn_gate_inp") || has(name, "position_embd") || has(name, "token_types") || has(name, "attn_rel_b") ||
-           has(name, "rope_f");
+           has(name, "ffn_gate_inp") || has(name, "position_embd") || has(name, "token_types") ||
+           has(name, "attn_rel_b") || has(name, "rope_f");
 }
 
 /* ---- The rules of ggml's mixtures ---- */

@@ -113,9 +113,9 @@ typedef enum nx_activation {
 } nx_activation;
 
 typedef struct nx_attention_opts {
-    float   scale;     /* of q . k */
-    float   softcap;   /* 0: none */
-    int32_t window;    /* a row at position P sees p with |P - p| < window; 0: all that it may see */
+    float   scale;   /* of q . k */
+    float   softcap; /* 0: none */
+    int32_t window;  /* a row at position P sees p with |P - p| < window; 0: all that it may see */
     bool    both_ways; /* a row sees what stands behind it in its sequence, too */
     /* Added to the scaled score of head h: number n_bias - 1 + p - P of row h. NULL: none.
      * [H, 2 * n_bias - 1]; no sequence has more than n_bias positions. */
