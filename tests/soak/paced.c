@@ -337,5 +337,6 @@ static void opener_close(void *ctx, nx_model_parts *parts)
 
 nx_model_opener nx_paced_opener(nx_paced_options *opt)
 {
-    return (nx_model_opener){opt, opener_plan, opener_open, opener_close};
+    return (nx_model_opener){
+        .ctx = opt, .plan = opener_plan, .open = opener_open, .close = opener_close};
 }

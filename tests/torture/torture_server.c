@@ -358,7 +358,7 @@ static bool start(void)
     o.data = data;
     o.models = models;
     o.n_models = 3;
-    o.opener = (nx_model_opener){NULL, plan, open_model, close_model};
+    o.opener = (nx_model_opener){.plan = plan, .open = open_model, .close = close_model};
     o.memory_bytes = (uint64_t)MODEL_MB * 2 << 20; /* two of three */
     o.keep_alive_s = 1;
     o.access_log = "/dev/null";

@@ -313,9 +313,18 @@ static void beginnings_may_be_shared(void **state)
     const int32_t     pages[2][3] = {{2, 0, 3}, {2, 0, 1}};
     const nx_walk_seq first = {.ids = s.ids[0], .pages = pages[0], .T = SAME, .n_seq = LENGTH};
     nx_walk_step(g.walk, &g.kv, &first, 1, expect_row, &g);
-    const nx_walk_seq both[] = {
-        {s.ids[0] + SAME, pages[0], LENGTH - SAME, SAME, LENGTH, LENGTH - SAME},
-        {s.ids[5] + SAME, pages[1], 1, SAME, SAME + 1, 1}};
+    const nx_walk_seq both[] = {{.ids = s.ids[0] + SAME,
+                                 .pages = pages[0],
+                                 .T = LENGTH - SAME,
+                                 .pos0 = SAME,
+                                 .n_seq = LENGTH,
+                                 .n_logits = LENGTH - SAME},
+                                {.ids = s.ids[5] + SAME,
+                                 .pages = pages[1],
+                                 .T = 1,
+                                 .pos0 = SAME,
+                                 .n_seq = SAME + 1,
+                                 .n_logits = 1}};
     for (int32_t row = 0; row <= LENGTH - SAME; row++) {
         bool last = row == LENGTH - SAME;
         g.row_seq[row] = last ? 5 : 0;
