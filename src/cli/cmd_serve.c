@@ -67,16 +67,18 @@ static void name_of(char *out, size_t cap, const char *path)
     snprintf(out, cap, "%.*s", (int)len, base);
 }
 
-/* The embedding model that ships, where it does and its name is free. */
-static void add_embedding(spec *specs, nx_model_spec *list, size_t *n, char *path, size_t cap)
+/* The embedding model that ships, where it does, its name is free, and the budget could hold it. */
+static void add_embedding(spec *specs, nx_model_spec *list, serve_opts *o, char *path, size_t cap)
 {
+    size_t     *n = &o->o.n_models;
     const char *found;
-    nx_error    err;
+    uint64_t    bytes;
 
-    if (*n == NX_MODELS_MAX || nx_embedding_path(&found, path, cap, NULL, &err)) return;
+    if (*n == NX_MODELS_MAX || nx_embedding_path(&found, path, cap, NULL, NULL)) return;
     name_of(specs[*n].name, sizeof specs[*n].name, found);
     for (size_t i = 0; i < *n; i++)
         if (strcmp(specs[i].name, specs[*n].name) == 0) return;
+    if (o->o.opener.plan(o->o.opener.ctx, found, &bytes, NULL) || bytes > o->o.memory_bytes) return;
     list[*n] = (nx_model_spec){specs[*n].name, found};
     (*n)++;
 }
@@ -228,14 +230,17 @@ static int check_models(const serve_opts *o)
     for (size_t i = 0; i < o->o.n_models; i++) {
         uint64_t    bytes;
         nx_error    err;
+        char        needs[32], has[32];
         const char *path = o->o.models[i].path;
 
         if (o->o.opener.plan(o->o.opener.ctx, path, &bytes, &err)) return nx_cli_fail(&err);
         if (bytes <= o->o.memory_bytes || o->s.m.no_memory_check) continue;
+        nx_format_bytes(needs, sizeof needs, bytes);
+        nx_format_bytes(has, sizeof has, o->o.memory_bytes);
         nx_log_error(
-            "model %s needs %.1f GB, and there are %.1f. Try a smaller --positions, --parallel "
+            "model %s needs %s, and there are %s. Try a smaller --positions, --parallel "
             "or --ctx, --kv-type q8_0, or --quantize nf4; --no-memory-check tries all the same",
-            o->o.models[i].name, (double)bytes / 1e9, (double)o->o.memory_bytes / 1e9);
+            o->o.models[i].name, needs, has);
         return NX_CLI_FAILED;
     }
     return NX_CLI_GO;
@@ -266,7 +271,6 @@ static int run(serve_opts *o)
     else
         nx_log_error("out of memory");
     if (code == NX_CLI_GO) {
-        add_embedding(specs, list, &o->o.n_models, embedding, sizeof embedding);
         o->o.models = list;
         o->o.origins = origins;
         o->o.n_origins = o->origins.n;
@@ -276,6 +280,7 @@ static int run(serve_opts *o)
         code = check_models(o);
     }
     if (code == NX_CLI_GO) {
+        add_embedding(specs, list, o, embedding, sizeof embedding);
         if (o->s.m.no_memory_check) o->o.memory_bytes = 0;
         catch_signals();
         nx_process_allow_descriptors();

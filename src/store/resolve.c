@@ -7,7 +7,7 @@
 typedef struct resolving {
     nx_stage        *g;
     nx_buf          *record;
-    const nx_batch  *batch;
+    const nx_writes *batch;
     nx_write_result *result;
     nx_buf           payload; /* scratch */
     nx_error        *err;
@@ -211,7 +211,7 @@ static nx_status resolve_delete_where(resolving *r, const nx_op *op)
     return st;
 }
 
-nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_batch *b, nx_write_result *result,
+nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_writes *b, nx_write_result *result,
                      nx_error *err)
 {
     resolving r = {g, record, b, result, {.max = NX_PAYLOAD_MAX}, err};

@@ -2,13 +2,13 @@
 #ifndef NX_STORE_RESOLVE_H
 #define NX_STORE_RESOLVE_H
 
-#include "store/batch.h"
 #include "store/stage.h"
+#include "store/writes.h"
 
 /* Append the batch's blocks to record, and let the stage have their effects. Under the
  * collection's lock. NX_ENOMEM, NX_ELIMIT, NX_EINVAL (a payload that would nest too deep), NX_EIO,
  * NX_EFORMAT. */
-nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_batch *b, nx_write_result *result,
+nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_writes *b, nx_write_result *result,
                      nx_error *err);
 
 #endif

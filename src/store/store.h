@@ -11,12 +11,12 @@
  *     nx_store_create_collection(store, NX_STR("docs"), &config, &err);
  *     nx_store_find(&docs, store, NX_STR("docs"), &err);
  *
- *     nx_batch *batch = nx_batch_create(docs);
+ *     nx_writes *batch = nx_writes_create(docs);
  *     nx_vector v = {.slot = 0, .form = NX_FORM_DENSE, .n = 384, .values = embedding};
  *     nx_point  p = {.id = nx_id_number(7), .vectors = &v, .n_vectors = 1};
- *     nx_batch_put(batch, &p, NX_PUT, &err);
+ *     nx_writes_put(batch, &p, NX_PUT, &err);
  *     nx_collection_write(docs, batch, true, NULL, &err);  // on the disk when it returns
- *     nx_batch_destroy(batch);
+ *     nx_writes_destroy(batch);
  *
  *     nx_snapshot *now = nx_snapshot_take(docs);           // what is acknowledged; it stays
  *     nx_hit       hits[10];
@@ -28,7 +28,7 @@
  *     nx_store_close(store);
  *
  * 2. Requests: a batch is one request. It takes effect whole or not at all, also when the power
- *    goes; nx_batch_delete_where and then nx_batch_put replace a document's points in one step.
+ *    goes; nx_writes_delete_where and then nx_writes_put replace a document's points in one step.
  * 3. Readers: a snapshot never changes, waits for no writer, and may be kept; many threads may
  *    read it.
  * 4. When something breaks: a full disk refuses the write (NX_EFULL) and no more; after a failed
@@ -49,14 +49,14 @@
 
 typedef struct nx_store      nx_store;
 typedef struct nx_collection nx_collection;
-typedef struct nx_batch      nx_batch;
+typedef struct nx_writes     nx_writes;
 typedef struct nx_snapshot   nx_snapshot;
 
 enum {
     NX_COLLECTION_NAME_MAX =
         255, /* bytes; and at most 240 as a folder's name, where odd bytes count 3 */
     NX_COLLECTIONS_MAX = 10000,
-    NX_BATCH_OPS_MAX = 200000,
+    NX_WRITES_OPS_MAX = 200000,
 };
 
 /* ---- The store ---- */
@@ -127,8 +127,8 @@ nx_status nx_collection_check(nx_collection *c, nx_error *err);
 
 /* ---- Requests ---- */
 
-nx_batch *nx_batch_create(nx_collection *c); /* NULL when out of memory; c outlives it */
-void      nx_batch_destroy(nx_batch *b);     /* NULL does nothing */
+nx_writes *nx_writes_create(nx_collection *c); /* NULL when out of memory; c outlives it */
+void       nx_writes_destroy(nx_writes *b);    /* NULL does nothing */
 
 typedef enum nx_put_mode {
     NX_PUT,         /* insert, or replace */
@@ -138,22 +138,22 @@ typedef enum nx_put_mode {
 
 /* Each appends one operation; they happen in their order. Everything is copied. NX_EINVAL says
  * what of the point is wrong, NX_ELIMIT, NX_ENOMEM; the batch is then as before. */
-nx_status nx_batch_put(nx_batch *b, const nx_point *p, nx_put_mode mode, nx_error *err);
-nx_status nx_batch_delete(nx_batch *b, nx_point_id id, nx_error *err);
+nx_status nx_writes_put(nx_writes *b, const nx_point *p, nx_put_mode mode, nx_error *err);
+nx_status nx_writes_delete(nx_writes *b, nx_point_id id, nx_error *err);
 
 /* Points that have `text` at the path, itself or in an array there, as of this place in the batch.
  * Every payload is looked at, with other writers waiting. */
-nx_status nx_batch_delete_where(nx_batch *b, nx_str path, nx_str text, nx_error *err);
+nx_status nx_writes_delete_where(nx_writes *b, nx_str path, nx_str text, nx_error *err);
 
 /* Merge object's members into the payload, at the path ("": at its top); see store/path.h. */
-nx_status nx_batch_set_payload(nx_batch *b, nx_point_id id, nx_value object, nx_str path,
-                               nx_error *err);
-nx_status nx_batch_overwrite_payload(nx_batch *b, nx_point_id id, nx_value object, nx_error *err);
-nx_status nx_batch_remove_payload(nx_batch *b, nx_point_id id, nx_str path, nx_error *err);
-nx_status nx_batch_clear_payload(nx_batch *b, nx_point_id id, nx_error *err);
+nx_status nx_writes_set_payload(nx_writes *b, nx_point_id id, nx_value object, nx_str path,
+                                nx_error *err);
+nx_status nx_writes_overwrite_payload(nx_writes *b, nx_point_id id, nx_value object, nx_error *err);
+nx_status nx_writes_remove_payload(nx_writes *b, nx_point_id id, nx_str path, nx_error *err);
+nx_status nx_writes_clear_payload(nx_writes *b, nx_point_id id, nx_error *err);
 
 /* Vectors in p replace those of their slots; of form NX_FORM_GONE: taken away. */
-nx_status nx_batch_update_vectors(nx_batch *b, const nx_point *p, nx_error *err);
+nx_status nx_writes_update_vectors(nx_writes *b, const nx_point *p, nx_error *err);
 
 typedef struct nx_write_result {
     uint64_t    seq;       /* the request's number; of one without effect, the last one's */
@@ -166,7 +166,7 @@ typedef struct nx_write_result {
  * NULL.
  * Errors: NX_EFULL, NX_ELIMIT, NX_ENOMEM, NX_EIO: nothing happened, unless the sync failed, when
  * nobody knows, and the collection is read-only; NX_EFORMAT: quarantined. */
-nx_status nx_collection_write(nx_collection *c, const nx_batch *b, bool wait, nx_write_result *out,
+nx_status nx_collection_write(nx_collection *c, const nx_writes *b, bool wait, nx_write_result *out,
                               nx_error *err);
 
 /* ---- Reading ---- */

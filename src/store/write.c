@@ -123,7 +123,7 @@ static nx_status write_record(nx_collection *c, nx_stage *g, nx_buf *record, uin
 }
 
 /* Under lock. */
-static nx_status write_locked(nx_collection *c, const nx_batch *b, nx_buf *record,
+static nx_status write_locked(nx_collection *c, const nx_writes *b, nx_buf *record,
                               nx_write_result *result, nx_error *err)
 {
     nx_stage  g;
@@ -141,7 +141,7 @@ static nx_status write_locked(nx_collection *c, const nx_batch *b, nx_buf *recor
     return st;
 }
 
-nx_status nx_collection_write(nx_collection *c, const nx_batch *b, bool wait, nx_write_result *out,
+nx_status nx_collection_write(nx_collection *c, const nx_writes *b, bool wait, nx_write_result *out,
                               nx_error *err)
 {
     nx_write_result result = {0};

@@ -126,8 +126,8 @@ class NotAModel(Case):
                   "pickle", "safe_serialization")
 
     def test_folder_of_an_unknown_kind(self):
-        self.file("config.json", b'{"model_type": "bert"}')
-        self.each(self.tmp, 1, "config.json: model_type", '"bert"', "llama, mistral, mixtral")
+        self.file("config.json", b'{"model_type": "mamba"}')
+        self.each(self.tmp, 1, "config.json: model_type", '"mamba"', "llama, mistral, mixtral")
 
     def test_text(self):
         self.each(self.file("a.txt", b"Once upon a time there was no model.\n" * 40), 1, "a.txt",

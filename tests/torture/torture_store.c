@@ -99,7 +99,7 @@ static int pairs_of(int writer, int number, int pairs[4], bool *deletes)
     return n;
 }
 
-static void add_point(nx_batch *b, uint64_t id, int number)
+static void add_point(nx_writes *b, uint64_t id, int number)
 {
     float  x[DIM];
     nx_buf payload = {.max = 4096};
@@ -117,7 +117,7 @@ static void add_point(nx_batch *b, uint64_t id, int number)
                    .n_vectors = 1,
                    .payload = {(const uint8_t *)payload.data, (uint32_t)payload.len}};
     nx_error  err;
-    if (nx_batch_put(b, &p, NX_PUT, &err)) die("put", err.text);
+    if (nx_writes_put(b, &p, NX_PUT, &err)) die("put", err.text);
     nx_buf_free(&payload);
 }
 
@@ -129,17 +129,17 @@ static void *write_on(void *ctx)
         int       pairs[4];
         bool      deletes;
         int       n = pairs_of(t->who, number, pairs, &deletes);
-        nx_batch *b = nx_batch_create(t->l->c);
+        nx_writes *b = nx_writes_create(t->l->c);
         nx_error  err;
         for (int i = 0; i < 2 * n; i++) {
             uint64_t id = id_of(t->who, pairs[i / 2], i % 2);
             if (!deletes)
                 add_point(b, id, number);
-            else if (nx_batch_delete(b, nx_id_number(id), &err))
+            else if (nx_writes_delete(b, nx_id_number(id), &err))
                 die("delete", err.text);
         }
         if (nx_collection_write(t->l->c, b, true, NULL, &err)) die("write", err.text);
-        nx_batch_destroy(b);
+        nx_writes_destroy(b);
         told word = {t->who, number};
         if (write(t->l->pipe, &word, sizeof word) != sizeof word) die("pipe", strerror(errno));
     }

@@ -127,7 +127,8 @@ static inline int model_vectors(const model_point *p, nx_vector v[4])
     return n;
 }
 
-static inline nx_status model_put(nx_batch *batch, model *m, int i, nx_put_mode mode, uint64_t *rng)
+static inline nx_status model_put(nx_writes *batch, model *m, int i, nx_put_mode mode,
+                                  uint64_t *rng)
 {
     model_point p = {.there = true, .doc = (int)(sim_random(rng) % 6) - 1};
     nx_vector   v[4];
@@ -142,13 +143,13 @@ static inline nx_status model_put(nx_batch *batch, model *m, int i, nx_put_mode 
                        .vectors = v,
                        .n_vectors = model_vectors(&p, v),
                        .payload = {(const uint8_t *)payload.data, (uint32_t)payload.len}};
-    nx_status st = nx_batch_put(batch, &point, mode, NULL);
+    nx_status st = nx_writes_put(batch, &point, mode, NULL);
     nx_buf_free(&payload);
     if (!st && (mode == NX_PUT || m->p[i].there == (mode == NX_PUT_PRESENT))) m->p[i] = p;
     return st;
 }
 
-static inline nx_status model_set(nx_batch *batch, model *m, int i, bool overwrite, uint64_t *rng)
+static inline nx_status model_set(nx_writes *batch, model *m, int i, bool overwrite, uint64_t *rng)
 {
     int    keys[MODEL_KEYS] = {0};
     nx_buf payload = {.max = 1 << 16};
@@ -157,8 +158,8 @@ static inline nx_status model_set(nx_batch *batch, model *m, int i, bool overwri
         if (sim_random(rng) % 3 == 0) keys[k] = 1 + (int)(sim_random(rng) % 100);
     model_value(&payload, keys, -1);
     nx_value  v = {(const uint8_t *)payload.data, (uint32_t)payload.len};
-    nx_status st = overwrite ? nx_batch_overwrite_payload(batch, model_id(i), v, NULL)
-                             : nx_batch_set_payload(batch, model_id(i), v, NX_STR(""), NULL);
+    nx_status st = overwrite ? nx_writes_overwrite_payload(batch, model_id(i), v, NULL)
+                             : nx_writes_set_payload(batch, model_id(i), v, NX_STR(""), NULL);
     nx_buf_free(&payload);
     for (int k = 0; !st && k < MODEL_KEYS; k++)
         if (keys[k] || overwrite) m->p[i].keys[k] = keys[k];
@@ -166,7 +167,7 @@ static inline nx_status model_set(nx_batch *batch, model *m, int i, bool overwri
     return st;
 }
 
-static inline nx_status model_change_vectors(nx_batch *batch, model *m, int i, uint64_t *rng)
+static inline nx_status model_change_vectors(nx_writes *batch, model *m, int i, uint64_t *rng)
 {
     model_point p = {0};
     nx_vector   v[8];
@@ -193,16 +194,16 @@ static inline nx_status model_change_vectors(nx_batch *batch, model *m, int i, u
         m->p[i].n_multi = p.n_multi;
     }
     nx_point point = {.id = model_id(i), .vectors = v, .n_vectors = n};
-    return nx_batch_update_vectors(batch, &point, NULL);
+    return nx_writes_update_vectors(batch, &point, NULL);
 }
 
-static inline nx_status model_replace_document(nx_batch *batch, model *m, uint64_t *rng)
+static inline nx_status model_replace_document(nx_writes *batch, model *m, uint64_t *rng)
 {
     int  doc = (int)(sim_random(rng) % 5);
     char text[8];
 
     snprintf(text, sizeof text, "d%d", doc);
-    nx_status st = nx_batch_delete_where(batch, NX_STR("doc"), nx_str_of(text), NULL);
+    nx_status st = nx_writes_delete_where(batch, NX_STR("doc"), nx_str_of(text), NULL);
     for (int i = 0; i < MODEL_IDS; i++)
         if (m->p[i].there && m->p[i].doc == doc) m->p[i] = (model_point){.doc = -1};
     for (int n = (int)(sim_random(rng) % 3); !st && n > 0; n--)
@@ -211,7 +212,7 @@ static inline nx_status model_replace_document(nx_batch *batch, model *m, uint64
 }
 
 /* One random operation appended to the batch; m becomes what it must give. */
-static inline nx_status model_step(nx_batch *batch, model *m, uint64_t *rng)
+static inline nx_status model_step(nx_writes *batch, model *m, uint64_t *rng)
 {
     int       i = (int)(sim_random(rng) % MODEL_IDS), k = (int)(sim_random(rng) % MODEL_KEYS);
     model     kept = *m;
@@ -225,17 +226,17 @@ static inline nx_status model_step(nx_batch *batch, model *m, uint64_t *rng)
     case 3: st = model_put(batch, m, i, NX_PUT_NEW, rng); break;
     case 4: st = model_put(batch, m, i, NX_PUT_PRESENT, rng); break;
     case 5:
-        st = nx_batch_delete(batch, model_id(i), NULL);
+        st = nx_writes_delete(batch, model_id(i), NULL);
         m->p[i] = (model_point){.doc = -1};
         break;
     case 6: st = model_set(batch, m, i, false, rng); break;
     case 7: st = model_set(batch, m, i, true, rng); break;
     case 8:
-        st = nx_batch_remove_payload(batch, model_id(i), nx_str_of(key), NULL);
+        st = nx_writes_remove_payload(batch, model_id(i), nx_str_of(key), NULL);
         m->p[i].keys[k] = 0;
         break;
     case 9:
-        st = nx_batch_clear_payload(batch, model_id(i), NULL);
+        st = nx_writes_clear_payload(batch, model_id(i), NULL);
         memset(m->p[i].keys, 0, sizeof m->p[i].keys);
         m->p[i].doc = -1;
         break;

@@ -76,13 +76,13 @@ static void rig_free(rig *r)
 /* One random request; NX_OK, and both models are what it gave, or its error. */
 static nx_status request(rig *r, nx_error *err)
 {
-    nx_batch *b = nx_batch_create(r->c);
+    nx_writes *b = nx_writes_create(r->c);
 
     for (uint64_t n = 1 + sim_random(&r->rng) % 3; n > 0; n--)
         assert_int_equal(model_step(b, &r->after, &r->rng), NX_OK);
     nx_status st = nx_collection_write(r->c, b, true, NULL, err);
     if (!st) r->before = r->after;
-    nx_batch_destroy(b);
+    nx_writes_destroy(b);
     return st;
 }
 
@@ -300,8 +300,8 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     rig_init(&r, 12);
     for (int i = 0; i < 60; i++) {
-        nx_batch *b = nx_batch_create(r.c);
-        nx_status st = NX_ENOMEM;
+        nx_writes *b = nx_writes_create(r.c);
+        nx_status  st = NX_ENOMEM;
         assert_int_equal(model_step(b, &r.after, &r.rng), NX_OK);
         for (int64_t n = 0; st; n++) {
             nx_alloc_fail_after(n);
@@ -312,7 +312,7 @@ static void every_allocation_may_fail(void **state)
         }
         r.before = r.after;
         assert_string_equal(model_differs(&r.before, r.c), "");
-        nx_batch_destroy(b);
+        nx_writes_destroy(b);
         st = i % 10 == 9 ? NX_ENOMEM : NX_OK;
         for (int64_t n = 0; st; n++) {
             nx_alloc_fail_after(n);

@@ -44,14 +44,14 @@ static void close_store(rig *r)
 
 static void one_request(rig *r)
 {
-    nx_batch       *b = nx_batch_create(r->c);
+    nx_writes      *b = nx_writes_create(r->c);
     nx_write_result result;
     nx_error        err = {0};
 
     for (uint64_t n = 1 + sim_random(&r->rng) % 4; n > 0; n--)
         assert_int_equal(model_step(b, &r->m, &r->rng), NX_OK);
     if (nx_collection_write(r->c, b, true, &result, &err)) fail_msg("%s", err.text);
-    nx_batch_destroy(b);
+    nx_writes_destroy(b);
 }
 
 static void check(rig *r, int seed, int op)

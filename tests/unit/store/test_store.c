@@ -27,13 +27,13 @@ static nx_config dense_config(nx_distance distance, int dim)
 
 static nx_status put(nx_collection *c, uint64_t id, const float *x, int n, nx_error *err)
 {
-    nx_batch *b = nx_batch_create(c);
-    nx_vector v = {.form = NX_FORM_DENSE, .n = n, .values = x};
-    nx_status st = nx_batch_put(
+    nx_writes *b = nx_writes_create(c);
+    nx_vector  v = {.form = NX_FORM_DENSE, .n = n, .values = x};
+    nx_status  st = nx_writes_put(
         b, &(nx_point){.id = nx_id_number(id), .vectors = &v, .n_vectors = 1}, NX_PUT, err);
 
     if (!st) st = nx_collection_write(c, b, true, NULL, err);
-    nx_batch_destroy(b);
+    nx_writes_destroy(b);
     return st;
 }
 
@@ -158,20 +158,21 @@ static void bad_input_is_refused(void **state)
         {.slot = 2, .form = NX_FORM_SPARSE, .n = 2, .values = x, .indices = same},
         {.slot = 3, .form = NX_FORM_MULTI, .n = 0, .values = x},
         {.slot = 0, .form = NX_FORM_GONE}};
-    nx_batch *b = nx_batch_create(c);
+    nx_writes *b = nx_writes_create(c);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(
-            nx_batch_put(b, &(nx_point){.vectors = &bad[i], .n_vectors = 1}, NX_PUT, &err),
+            nx_writes_put(b, &(nx_point){.vectors = &bad[i], .n_vectors = 1}, NX_PUT, &err),
             NX_EINVAL);
     static const uint8_t text[] = {NX_VALUE_TEXT, 1, 0, 0, 0, 'x'};
     assert_int_equal(
-        nx_batch_set_payload(b, nx_id_number(1), (nx_value){text, 6}, NX_STR(""), &err), NX_EINVAL);
-    assert_int_equal(nx_batch_remove_payload(b, nx_id_number(1), NX_STR("a["), &err), NX_EINVAL);
-    assert_int_equal(nx_batch_remove_payload(b, nx_id_number(1), NX_STR("a"), &err), NX_OK);
+        nx_writes_set_payload(b, nx_id_number(1), (nx_value){text, 6}, NX_STR(""), &err),
+        NX_EINVAL);
+    assert_int_equal(nx_writes_remove_payload(b, nx_id_number(1), NX_STR("a["), &err), NX_EINVAL);
+    assert_int_equal(nx_writes_remove_payload(b, nx_id_number(1), NX_STR("a"), &err), NX_OK);
     nx_write_result r;
     assert_int_equal(nx_collection_write(c, b, true, &r, &err), NX_OK); /* only the last is in it */
     assert_int_equal(r.n_missing, 1);
-    nx_batch_destroy(b);
+    nx_writes_destroy(b);
     nx_snapshot *snap = nx_snapshot_take(c);
     assert_int_equal(nx_snapshot_count(snap), 0);
     nx_hit    hits[1];
@@ -248,16 +249,16 @@ static void codes_and_threads_change_nothing(void **state)
     nx_store *s = open_store(&disk);
     assert_int_equal(nx_store_create_collection(s, NX_STR("c"), &config, &err), NX_OK);
     assert_int_equal(nx_store_find(&c, s, NX_STR("c"), &err), NX_OK);
-    nx_batch *b = nx_batch_create(c);
+    nx_writes *b = nx_writes_create(c);
     for (int i = 0; i < N; i++) {
         float x[DIM];
         for (int k = 0; k < DIM; k++) x[k] = model_float(&rng);
         nx_vector v = {.form = NX_FORM_DENSE, .n = DIM, .values = x};
         nx_point  p = {.id = nx_id_number((uint64_t)i), .vectors = &v, .n_vectors = 1};
-        assert_int_equal(nx_batch_put(b, &p, NX_PUT, &err), NX_OK);
+        assert_int_equal(nx_writes_put(b, &p, NX_PUT, &err), NX_OK);
     }
     assert_int_equal(nx_collection_write(c, b, true, NULL, &err), NX_OK);
-    nx_batch_destroy(b);
+    nx_writes_destroy(b);
     assert_int_equal(nx_collection_flush(c, &err), NX_OK);
     assert_int_equal(nx_pool_create(&pool, 3, &err), NX_OK);
     nx_snapshot *snap = nx_snapshot_take(c);
@@ -297,16 +298,16 @@ static uint64_t fill(nx_store *s, const char *name, int from, int to, nx_collect
     assert_int_equal(nx_store_create_collection(s, nx_str_of(name), &config, &err), NX_OK);
     assert_int_equal(nx_store_find(c, s, nx_str_of(name), &err), NX_OK);
     for (int at = from; at < to; at += 500) {
-        nx_batch *b = nx_batch_create(*c);
+        nx_writes *b = nx_writes_create(*c);
         for (int i = at; i < at + 500 && i < to; i++) {
             float x[DIM];
             for (int k = 0; k < DIM; k++) x[k] = model_float(&rng);
             nx_vector v = {.form = NX_FORM_DENSE, .n = DIM, .values = x};
             nx_point  p = {.id = nx_id_number((uint64_t)i), .vectors = &v, .n_vectors = 1};
-            assert_int_equal(nx_batch_put(b, &p, NX_PUT, &err), NX_OK);
+            assert_int_equal(nx_writes_put(b, &p, NX_PUT, &err), NX_OK);
         }
         if (nx_collection_write(*c, b, true, NULL, &err)) fail_msg("%s", err.text);
-        nx_batch_destroy(b);
+        nx_writes_destroy(b);
         assert_int_equal(nx_store_maintain(s, &err), NX_OK);
     }
     nx_collection_stats stats;
@@ -329,11 +330,11 @@ static void deleting_gives_the_space_back(void **state)
     uint64_t fresh = fill(s, "rest", N / 10 * 9, N, &rest);
     fill(s, "all", 0, N, &all);
     for (int at = 0; at < N / 10 * 9; at += 1000) {
-        nx_batch *b = nx_batch_create(all);
+        nx_writes *b = nx_writes_create(all);
         for (int i = at; i < at + 1000; i++)
-            assert_int_equal(nx_batch_delete(b, nx_id_number((uint64_t)i), &err), NX_OK);
+            assert_int_equal(nx_writes_delete(b, nx_id_number((uint64_t)i), &err), NX_OK);
         assert_int_equal(nx_collection_write(all, b, true, NULL, &err), NX_OK);
-        nx_batch_destroy(b);
+        nx_writes_destroy(b);
     }
     assert_int_equal(nx_store_maintain(s, &err), NX_OK);
     nx_collection_read_stats(all, &stats);

@@ -37,7 +37,7 @@ static void complain(shared *s, const char *what)
     if (atomic_fetch_add(&s->n_faults, 1) < 5) fprintf(stderr, "%s\n", what);
 }
 
-static void add_half(nx_batch *b, int writer, int pair, int half, int counter)
+static void add_half(nx_writes *b, int writer, int pair, int half, int counter)
 {
     float  x[DIM];
     nx_buf payload = {.max = 1024};
@@ -50,7 +50,7 @@ static void add_half(nx_batch *b, int writer, int pair, int half, int counter)
                    .vectors = &v,
                    .n_vectors = 1,
                    .payload = {(const uint8_t *)payload.data, (uint32_t)payload.len}};
-    if (nx_batch_put(b, &p, NX_PUT, NULL)) abort();
+    if (nx_writes_put(b, &p, NX_PUT, NULL)) abort();
     nx_buf_free(&payload);
 }
 
@@ -75,18 +75,18 @@ static void *write_pairs(void *ctx)
     nx_point_copy copy = {0};
 
     for (int op = 1; op <= s->n_ops; op++) {
-        int       pair = op * 7 % PAIRS;
-        nx_batch *b = nx_batch_create(s->c);
-        nx_error  err;
+        int        pair = op * 7 % PAIRS;
+        nx_writes *b = nx_writes_create(s->c);
+        nx_error   err;
         if (op % 5 == 0) { /* gone, both */
-            nx_batch_delete(b, nx_id_number(number_of(t->who, pair, 0)), NULL);
-            nx_batch_delete(b, nx_id_number(number_of(t->who, pair, 1)), NULL);
+            nx_writes_delete(b, nx_id_number(number_of(t->who, pair, 0)), NULL);
+            nx_writes_delete(b, nx_id_number(number_of(t->who, pair, 1)), NULL);
         } else {
             add_half(b, t->who, pair, 0, op);
             add_half(b, t->who, pair, 1, op);
         }
         if (nx_collection_write(s->c, b, true, NULL, &err)) complain(s, err.text);
-        nx_batch_destroy(b);
+        nx_writes_destroy(b);
         nx_snapshot *snap = nx_snapshot_take(s->c);
         if (counter_of(s, snap, &copy, number_of(t->who, pair, 0)) != (op % 5 ? op : 0))
             complain(s, "a writer doesn't see its own acknowledged request");

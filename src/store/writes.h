@@ -1,6 +1,6 @@
-/* batch.h - a request being gathered: operations as the caller said them. */
-#ifndef NX_STORE_BATCH_H
-#define NX_STORE_BATCH_H
+/* writes.h - a request being gathered: operations as the caller said them. */
+#ifndef NX_STORE_WRITES_H
+#define NX_STORE_WRITES_H
 
 #include "store/store.h"
 
@@ -23,7 +23,7 @@ typedef struct nx_op {
     uint32_t    value_n, path_n;
 } nx_op;
 
-struct nx_batch {
+struct nx_writes {
     nx_collection *c;
     nx_buf         data; /* everything begins at a multiple of 8 */
     nx_op         *ops;

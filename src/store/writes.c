@@ -1,6 +1,6 @@
-/* batch.c - gathers a request. Points are checked and brought into their form here, outside of any
+/* writes.c - gathers a request. Points are checked and brought into their form here, outside of any
  * lock. */
-#include "store/batch.h"
+#include "store/writes.h"
 
 #include <string.h>
 
@@ -10,9 +10,9 @@
 
 #define BATCH_BYTES_MAX ((size_t)256 << 20)
 
-nx_batch *nx_batch_create(nx_collection *c)
+nx_writes *nx_writes_create(nx_collection *c)
 {
-    nx_batch *b = nx_calloc(1, sizeof *b);
+    nx_writes *b = nx_calloc(1, sizeof *b);
 
     if (!b) return NULL;
     b->c = c;
@@ -20,7 +20,7 @@ nx_batch *nx_batch_create(nx_collection *c)
     return b;
 }
 
-void nx_batch_destroy(nx_batch *b)
+void nx_writes_destroy(nx_writes *b)
 {
     if (!b) return;
     nx_buf_free(&b->data);
@@ -28,10 +28,10 @@ void nx_batch_destroy(nx_batch *b)
     nx_free(b);
 }
 
-static nx_status room_for_op(nx_batch *b, nx_error *err)
+static nx_status room_for_op(nx_writes *b, nx_error *err)
 {
-    if (b->n == NX_BATCH_OPS_MAX)
-        return nx_fail(err, NX_ELIMIT, "more than %d operations in one request", NX_BATCH_OPS_MAX);
+    if (b->n == NX_WRITES_OPS_MAX)
+        return nx_fail(err, NX_ELIMIT, "more than %d operations in one request", NX_WRITES_OPS_MAX);
     if (b->n < b->cap) return NX_OK;
     size_t cap = b->cap ? 2 * b->cap : 16;
     nx_op *grown = nx_realloc(b->ops, cap, sizeof *grown);
@@ -41,7 +41,7 @@ static nx_status room_for_op(nx_batch *b, nx_error *err)
     return NX_OK;
 }
 
-static nx_status add_bytes(nx_batch *b, size_t *at, const void *bytes, size_t n, nx_error *err)
+static nx_status add_bytes(nx_writes *b, size_t *at, const void *bytes, size_t n, nx_error *err)
 {
     static const char zeros[8];
 
@@ -52,7 +52,7 @@ static nx_status add_bytes(nx_batch *b, size_t *at, const void *bytes, size_t n,
 }
 
 /* Append op with its value and path; on error the batch is as before. */
-static nx_status add_op(nx_batch *b, nx_op op, nx_str value, nx_str path, nx_error *err)
+static nx_status add_op(nx_writes *b, nx_op op, nx_str value, nx_str path, nx_error *err)
 {
     size_t    before = b->data.len;
     nx_status st = room_for_op(b, err);
@@ -71,7 +71,7 @@ static nx_status add_op(nx_batch *b, nx_op op, nx_str value, nx_str path, nx_err
     return NX_OK;
 }
 
-static nx_status add_block(nx_batch *b, nx_op op, int kind, const nx_point *p, nx_error *err)
+static nx_status add_block(nx_writes *b, nx_op op, int kind, const nx_point *p, nx_error *err)
 {
     nx_status st = room_for_op(b, err);
 
@@ -82,12 +82,12 @@ static nx_status add_block(nx_batch *b, nx_op op, int kind, const nx_point *p, n
     return st;
 }
 
-nx_status nx_batch_put(nx_batch *b, const nx_point *p, nx_put_mode mode, nx_error *err)
+nx_status nx_writes_put(nx_writes *b, const nx_point *p, nx_put_mode mode, nx_error *err)
 {
     return add_block(b, (nx_op){.kind = NX_OP_PUT, .mode = mode}, NX_BLOCK_PUT, p, err);
 }
 
-nx_status nx_batch_update_vectors(nx_batch *b, const nx_point *p, nx_error *err)
+nx_status nx_writes_update_vectors(nx_writes *b, const nx_point *p, nx_error *err)
 {
     nx_point only = *p;
 
@@ -117,20 +117,20 @@ static nx_str as_str(nx_value v)
 
 static const nx_str nothing = {"", 0};
 
-nx_status nx_batch_delete(nx_batch *b, nx_point_id id, nx_error *err)
+nx_status nx_writes_delete(nx_writes *b, nx_point_id id, nx_error *err)
 {
     return add_op(b, (nx_op){.kind = NX_OP_DELETE, .id = id}, nothing, nothing, err);
 }
 
-nx_status nx_batch_delete_where(nx_batch *b, nx_str path, nx_str text, nx_error *err)
+nx_status nx_writes_delete_where(nx_writes *b, nx_str path, nx_str text, nx_error *err)
 {
     nx_status st = path.len ? check_path(path, err) : nx_fail(err, NX_EINVAL, "an empty path");
 
     return st ? st : add_op(b, (nx_op){.kind = NX_OP_DELETE_WHERE}, text, path, err);
 }
 
-nx_status nx_batch_set_payload(nx_batch *b, nx_point_id id, nx_value object, nx_str path,
-                               nx_error *err)
+nx_status nx_writes_set_payload(nx_writes *b, nx_point_id id, nx_value object, nx_str path,
+                                nx_error *err)
 {
     nx_status st = check_object(object, err);
 
@@ -138,7 +138,7 @@ nx_status nx_batch_set_payload(nx_batch *b, nx_point_id id, nx_value object, nx_
     return st ? st : add_op(b, (nx_op){.kind = NX_OP_SET, .id = id}, as_str(object), path, err);
 }
 
-nx_status nx_batch_overwrite_payload(nx_batch *b, nx_point_id id, nx_value object, nx_error *err)
+nx_status nx_writes_overwrite_payload(nx_writes *b, nx_point_id id, nx_value object, nx_error *err)
 {
     nx_status st = check_object(object, err);
 
@@ -146,16 +146,16 @@ nx_status nx_batch_overwrite_payload(nx_batch *b, nx_point_id id, nx_value objec
     return add_op(b, (nx_op){.kind = NX_OP_OVERWRITE, .id = id}, as_str(object), nothing, err);
 }
 
-nx_status nx_batch_remove_payload(nx_batch *b, nx_point_id id, nx_str path, nx_error *err)
+nx_status nx_writes_remove_payload(nx_writes *b, nx_point_id id, nx_str path, nx_error *err)
 {
     nx_status st = path.len ? check_path(path, err) : nx_fail(err, NX_EINVAL, "an empty path");
 
     return st ? st : add_op(b, (nx_op){.kind = NX_OP_REMOVE, .id = id}, nothing, path, err);
 }
 
-nx_status nx_batch_clear_payload(nx_batch *b, nx_point_id id, nx_error *err)
+nx_status nx_writes_clear_payload(nx_writes *b, nx_point_id id, nx_error *err)
 {
     static const uint8_t empty[9] = {NX_VALUE_OBJECT};
 
-    return nx_batch_overwrite_payload(b, id, (nx_value){empty, sizeof empty}, err);
+    return nx_writes_overwrite_payload(b, id, (nx_value){empty, sizeof empty}, err);
 }
