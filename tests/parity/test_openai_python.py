@@ -61,7 +61,7 @@ class Calls(harness.Case):
 
     def test_01_models_list(self):
         models = list(self.client.models.list())
-        self.assertEqual([m.id for m in models], [MODEL])
+        self.assertEqual([m.id for m in models], [MODEL, "all-minilm-l6-v2"])
         self.assertEqual(models[0].object, "model")
 
     def test_02_models_retrieve(self):

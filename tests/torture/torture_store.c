@@ -126,11 +126,11 @@ static void *write_on(void *ctx)
     task *t = ctx;
 
     for (int number = t->l->first[t->who];; number++) {
-        int       pairs[4];
-        bool      deletes;
-        int       n = pairs_of(t->who, number, pairs, &deletes);
+        int        pairs[4];
+        bool       deletes;
+        int        n = pairs_of(t->who, number, pairs, &deletes);
         nx_writes *b = nx_writes_create(t->l->c);
-        nx_error  err;
+        nx_error   err;
         for (int i = 0; i < 2 * n; i++) {
             uint64_t id = id_of(t->who, pairs[i / 2], i % 2);
             if (!deletes)
