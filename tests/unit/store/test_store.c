@@ -365,6 +365,13 @@ static void a_page_that_is_gone_is_an_error(void **state)
     nx_point_copy  copy = {0};
 
     (void)state;
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+    nx_store_close(s);
+    skip(); /* its runtime takes the signal before us, and lets no jump leave the handler */
+#endif
+#endif
+
     fill(s, "c", 0, 500, &c);
     assert_int_equal(nx_collection_flush(c, &err), NX_OK);
     snprintf(path, sizeof path, "%s/c/seg-0000000000000001", dir);
