@@ -103,7 +103,7 @@ typedef struct nx_field {
     const char *name, *value;
 } nx_field;
 
-typedef enum nx_answer { NX_ANSWER_NONE, NX_ANSWER_WHOLE, NX_ANSWER_STREAM } nx_answer;
+typedef enum nx_reply_kind { NX_ANSWER_NONE, NX_ANSWER_WHOLE, NX_ANSWER_STREAM } nx_reply_kind;
 
 struct nx_exchange {
     atomic_int refs;
@@ -136,7 +136,7 @@ struct nx_exchange {
 
     /* The answer: under conn.lock. */
     nx_buf               head; /* name NUL value NUL ... */
-    nx_answer            answer;
+    nx_reply_kind        answer;
     int                  status;
     struct MHD_Response *response;  /* until it is queued */
     nx_buf               out;       /* a whole answer that is handed out in pieces */

@@ -95,7 +95,7 @@ static void resume(nx_exchange *x)
 }
 
 /* True when this is the answer; false when there was one, or nobody to take it. */
-static bool hand_over(nx_exchange *x, nx_answer kind, int status, struct MHD_Response *r)
+static bool hand_over(nx_exchange *x, nx_reply_kind kind, int status, struct MHD_Response *r)
 {
     nx_conn *c = x->conn;
 
