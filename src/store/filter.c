@@ -54,7 +54,39 @@ static bool holds_text(nx_str s, nx_str part)
     return false;
 }
 
-static bool in_range(const nx_range *r, double x)
+static bool begins_with(nx_str s, nx_str part)
+{
+    return part.len <= s.len && memcmp(s.p, part.p, part.len) == 0;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* One of the words between blanks. */
+static bool holds_a_word(nx_str s, nx_str words)
+{
+    for (size_t i = 0; i < words.len;) {
+        size_t begin = i;
+        while (i < words.len && !is_blank(words.p[i])) i++;
+        if (i > begin && holds_text(s, (nx_str){words.p + begin, i - begin})) return true;
+        i++;
+    }
+    return false;
+}
+
+/* Which part of `total` an id belongs to: spread evenly, the same on every machine. */
+static uint32_t slice_of(nx_point_id id, uint32_t total)
+{
+    uint64_t x = id.lo ^ (id.hi * 0x9E3779B97F4A7C15u) ^ id.is_uuid;
+
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return (uint32_t)((x ^ x >> 31) % total);
+}
+
+static bool in_range(const nx_value_range *r, double x)
 {
     return (!r->has_gt || x > r->gt) && (!r->has_gte || x >= r->gte) && (!r->has_lt || x < r->lt) &&
            (!r->has_lte || x <= r->lte);
@@ -88,8 +120,13 @@ static bool value_fits(const nx_condition *c, nx_value v)
     case NX_COND_INT_ANY: return is_kind(v, NX_VALUE_INT) && int_among(c, v);
     case NX_COND_INT_EXCEPT: return is_kind(v, NX_VALUE_INT) ? !int_among(c, v) : is_value(v);
     case NX_COND_BOOL: return is_kind(v, c->boolean ? NX_VALUE_TRUE : NX_VALUE_FALSE);
-    case NX_COND_SUBSTRING:
+    case NX_COND_WORDS:
+    case NX_COND_PHRASE:
         return is_kind(v, NX_VALUE_TEXT) && holds_text(nx_value_text(v), c->texts[0]);
+    case NX_COND_WORDS_ANY:
+        return is_kind(v, NX_VALUE_TEXT) && holds_a_word(nx_value_text(v), c->texts[0]);
+    case NX_COND_PREFIX:
+        return is_kind(v, NX_VALUE_TEXT) && begins_with(nx_value_text(v), c->texts[0]);
     case NX_COND_RANGE: return is_number(v) && in_range(&c->range, nx_value_float(v));
     case NX_COND_DATETIME: return in_times(&c->times, v);
     case NX_COND_GEO_BOX: return geo_of(&p, v) && nx_geo_in_box(p, c->top_left, c->bottom_right);
@@ -101,7 +138,8 @@ static bool value_fits(const nx_condition *c, nx_value v)
     case NX_COND_NESTED:
     case NX_COND_FILTER:
     case NX_COND_ID:
-    case NX_COND_VECTOR: break;
+    case NX_COND_VECTOR:
+    case NX_COND_SLICE: break;
     }
     return false;
 }
@@ -184,6 +222,7 @@ static bool condition_holds(const nx_condition *c, const testing *t, nx_value pa
     switch (c->kind) {
     case NX_COND_ID: return id_among(c, t->id);
     case NX_COND_VECTOR: return t->vectors >> c->slot & 1;
+    case NX_COND_SLICE: return slice_of(t->id, c->slice.total) == c->slice.index;
     case NX_COND_FILTER: return holds(c->filter, t, payload);
     case NX_COND_EMPTY: nx_path_visit(&c->path, payload, look_filled, &l); return !l.found;
     case NX_COND_NULL: nx_path_visit(&c->path, payload, look_null, &l); return l.found;
@@ -248,6 +287,8 @@ static nx_status check_list(const nx_condition *c, int32_t n, const nx_config *c
             st = check_at(c[i].filter, config, depth + 1, err);
         if (c[i].kind == NX_COND_VECTOR && (c[i].slot < 0 || c[i].slot >= config->n_slots))
             st = nx_fail(err, NX_EINVAL, "no vector %d in this collection", c[i].slot);
+        if (c[i].kind == NX_COND_SLICE && c[i].slice.index >= c[i].slice.total)
+            st = nx_fail(err, NX_EINVAL, "no slice %u of %u", c[i].slice.index, c[i].slice.total);
     }
     return st;
 }
@@ -268,7 +309,7 @@ static unsigned list_needs(const nx_condition *c, int32_t n)
             needs |= NX_FILTER_VECTORS;
         else if (c[i].kind == NX_COND_NESTED)
             needs |= NX_FILTER_PAYLOAD | nx_filter_needs(c[i].filter);
-        else if (c[i].kind != NX_COND_ID)
+        else if (c[i].kind != NX_COND_ID && c[i].kind != NX_COND_SLICE)
             needs |= NX_FILTER_PAYLOAD;
     }
     return needs;

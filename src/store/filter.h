@@ -26,7 +26,11 @@ typedef enum nx_cond_kind {
     NX_COND_INT_ANY,     /* one of ints; 1.0 is none */
     NX_COND_INT_EXCEPT,
     NX_COND_BOOL,      /* boolean */
-    NX_COND_SUBSTRING, /* a text that holds texts[0] */
+    NX_COND_WORDS,     /* a text that holds every word of texts[0]. What a word is says the path's
+                        * text index; without one, texts[0] must stand there as it is */
+    NX_COND_WORDS_ANY, /* ... one of the words */
+    NX_COND_PHRASE,    /* ... all words, one behind the other */
+    NX_COND_PREFIX,    /* a text that begins with texts[0], byte for byte */
     NX_COND_RANGE,     /* a number in range */
     NX_COND_DATETIME,  /* a text that is a time in times, microseconds since 1970 */
     NX_COND_COUNT,   /* the number of values in counts: items of an array, 0 of null and nothing */
@@ -39,6 +43,7 @@ typedef enum nx_cond_kind {
     NX_COND_FILTER,      /* filter holds */
     NX_COND_ID,          /* one of ids; no path */
     NX_COND_VECTOR,      /* the point has the vector of slot; no path */
+    NX_COND_SLICE,       /* the id belongs to part slice.index of slice.total; no path */
 } nx_cond_kind;
 
 typedef struct nx_geo_point {
@@ -51,10 +56,10 @@ typedef struct nx_geo_ring {
 } nx_geo_ring;
 
 /* Bounds that aren't set are infinite. */
-typedef struct nx_range {
+typedef struct nx_value_range {
     bool   has_gt, has_gte, has_lt, has_lte;
     double gt, gte, lt, lte;
-} nx_range;
+} nx_value_range;
 
 typedef struct nx_time_range {
     bool    has_gt, has_gte, has_lt, has_lte;
@@ -90,8 +95,11 @@ typedef struct nx_condition {
             nx_geo_point centre;
             double       metres;
         };
+        struct {
+            uint32_t index, total; /* index < total */
+        } slice;
         bool             boolean;
-        nx_range         range; /* RANGE and COUNT */
+        nx_value_range   range; /* RANGE and COUNT */
         nx_time_range    times;
         const nx_filter *filter;
         int32_t          slot;

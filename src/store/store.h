@@ -45,6 +45,7 @@
 #include "os/pool.h"
 #include "store/config.h"
 #include "store/filter.h"
+#include "store/settings.h"
 #include "tensor/distance.h"
 
 typedef struct nx_store      nx_store;
@@ -81,6 +82,10 @@ void nx_store_close(nx_store *store);
 nx_status nx_store_create_collection(nx_store *store, nx_str name, const nx_config *config,
                                      nx_error *err);
 
+/* Open a quarantined or read-only collection anew, from what is on the disk. Whoever holds it keeps the
+ * old one, which takes no writes. NX_ENOENT; NX_EFORMAT, NX_EIO when it is as it was. */
+nx_status nx_store_reopen_collection(nx_store *store, nx_str name, nx_error *err);
+
 /* Gone from the disk when it returns; who has it open still reads. NX_ENOENT, NX_EIO. */
 nx_status nx_store_drop_collection(nx_store *store, nx_str name, nx_error *err);
 
@@ -98,6 +103,49 @@ typedef struct nx_store_entry {
 /* Names in order: one block, nx_free. NX_ENOMEM. */
 nx_status nx_store_list(nx_store_entry **out, size_t *n, nx_store *store, nx_error *err);
 
+/* ---- Other names ---- */
+
+typedef enum nx_alias_kind { NX_ALIAS_CREATE, NX_ALIAS_DELETE, NX_ALIAS_RENAME } nx_alias_kind;
+
+typedef struct nx_alias_change {
+    nx_alias_kind kind;
+    nx_str        alias;
+    nx_str        to; /* CREATE: the collection; RENAME: the new alias */
+} nx_alias_change;
+
+/* All of them or none, durably, in their order; nx_store_find knows aliases from then on. CREATE moves an
+ * alias that is there. Dropping a collection drops its aliases. NX_ENOENT (the collection, or the alias),
+ * NX_EBUSY (a collection has that name), NX_EINVAL, NX_EFULL, NX_EIO. */
+nx_status nx_store_change_aliases(nx_store *store, const nx_alias_change *changes, size_t n,
+                                  nx_error *err);
+
+typedef struct nx_alias {
+    char *alias, *collection;
+} nx_alias;
+
+/* In order: one block, nx_free. */
+nx_status nx_store_list_aliases(nx_store *store, nx_alias **out, size_t *n, nx_error *err);
+
+/* ---- One collection as one file ---- */
+
+/* done of total bytes; false: stop (NX_ECANCELLED). */
+typedef bool (*nx_progress_fn)(void *ctx, uint64_t done, uint64_t total);
+
+typedef struct nx_export_report {
+    uint64_t bytes, n_points, seq;
+    uint8_t  sha256[32]; /* of the whole file */
+} nx_export_report;
+
+/* Write what a reader sees now into the file at path: written aside, synced, renamed. Writers go on
+ * meanwhile. Errors leave no file: NX_EFULL, NX_EIO, NX_ECANCELLED, NX_ENOMEM, NX_EFORMAT. */
+nx_status nx_collection_export(nx_collection *c, const char *path, nx_progress_fn progress,
+                               void *ctx, nx_export_report *report, nx_error *err);
+
+/* Make collection `name` from such a file; where there is one, it is replaced in one step, once every
+ * byte of the file was checked (replace false: NX_EBUSY instead). NX_EFORMAT names the fault. */
+nx_status nx_store_import_collection(nx_store *store, nx_str name, const char *path, bool replace,
+                                     nx_progress_fn progress, void *ctx, nx_error *err);
+
 /* Do what the background thread does when nobody writes, until nothing is left to do. NX_EFULL,
  * NX_EIO, NX_ENOMEM: what is left stays for the next time. */
 nx_status nx_store_maintain(nx_store *store, nx_error *err);
@@ -106,6 +154,16 @@ nx_status nx_store_maintain(nx_store *store, nx_error *err);
 
 const nx_config *nx_collection_config(const nx_collection *c); /* lives as long as c */
 nx_str           nx_collection_name(const nx_collection *c);
+
+/* What is in force; a reference: nx_settings_release. */
+const nx_settings *nx_collection_settings(nx_collection *c);
+
+/* Durable when they return, and in force for the next reader. An index is built meanwhile, or when it is
+ * first wanted. create replaces one of the same path. NX_EINVAL (path, kind, words), NX_ELIMIT,
+ * NX_ENOENT (drop), NX_EFULL, NX_EIO, NX_ENOMEM. */
+nx_status nx_collection_create_index(nx_collection *c, const nx_index_spec *spec, nx_error *err);
+nx_status nx_collection_drop_index(nx_collection *c, nx_str path, nx_error *err);
+nx_status nx_collection_set_note(nx_collection *c, nx_str note, nx_error *err);
 
 typedef struct nx_collection_stats {
     uint64_t  n_points, seq; /* as published */
@@ -155,8 +213,27 @@ nx_status nx_writes_clear_payload(nx_writes *b, nx_point_id id, nx_error *err);
 /* Vectors in p replace those of their slots; of form NX_FORM_GONE: taken away. */
 nx_status nx_writes_update_vectors(nx_writes *b, const nx_point *p, nx_error *err);
 
+/* The same to every point for which the filter holds, as of this place in the batch. The filter is
+ * borrowed until the batch is destroyed. Other writers wait while it is looked at. */
+nx_status nx_writes_delete_if(nx_writes *b, const nx_filter *filter, nx_error *err);
+nx_status nx_writes_set_payload_if(nx_writes *b, const nx_filter *filter, nx_value object,
+                                   nx_str path, nx_error *err);
+nx_status nx_writes_overwrite_payload_if(nx_writes *b, const nx_filter *filter, nx_value object,
+                                         nx_error *err);
+nx_status nx_writes_remove_payload_if(nx_writes *b, const nx_filter *filter, nx_str path,
+                                      nx_error *err);
+nx_status nx_writes_clear_payload_if(nx_writes *b, const nx_filter *filter, nx_error *err);
+/* Bits of slots. */
+nx_status nx_writes_delete_vectors_if(nx_writes *b, const nx_filter *filter, uint64_t slots,
+                                      nx_error *err);
+
+/* From here on operations on single points touch only those for which the filter holds; a put of a point
+ * that isn't there goes on. NULL: no such condition any more. Borrowed likewise. */
+nx_status nx_writes_only_if(nx_writes *b, const nx_filter *filter, nx_error *err);
+
 typedef struct nx_write_result {
     uint64_t    seq;       /* the request's number; of one without effect, the last one's */
+    uint64_t    n_barred;  /* operations that nx_writes_only_if kept off */
     uint64_t    n_missing; /* operations on points that weren't there: they did nothing */
     nx_point_id missing;   /* the first of them */
 } nx_write_result;

@@ -46,7 +46,7 @@ static void matches(void **state)
     nx_condition int_any = {.kind = NX_COND_INT_ANY, .ints = ints, .n_ints = 2};
     nx_condition int_except = {.kind = NX_COND_INT_EXCEPT, .ints = ints, .n_ints = 2};
     nx_condition yes = {.kind = NX_COND_BOOL, .boolean = true};
-    nx_condition part = {.kind = NX_COND_SUBSTRING, .texts = words, .n_texts = 1};
+    nx_condition part = {.kind = NX_COND_WORDS, .texts = words, .n_texts = 1};
 
     (void)state;
     HOLDS(&any, "a", "{\"a\":\"red\"}");
