@@ -20,11 +20,11 @@
 
 typedef struct key_opts {
     const char *name, *expires, *data;
-    nx_texts    scopes;
+    nx_texts    scopes, collections, tags;
     int         priority;
     int32_t     rpm;
     uint64_t    tokens_per_day;
-    bool        json;
+    bool        read_only, json;
 } key_opts;
 
 /* The keys, by whichever way. */
@@ -246,6 +246,19 @@ static bool parse_date(int64_t *out, const char *text)
     return tm.tm_year == given.tm_year && tm.tm_mon == given.tm_mon && tm.tm_mday == given.tm_mday;
 }
 
+static int parse_bounds(nx_key_bounds *b, const key_opts *o)
+{
+    nx_status st = NX_OK;
+    nx_error  err;
+
+    b->read_only = o->read_only;
+    for (size_t i = 0; !st && i < o->collections.n; i++)
+        st = nx_key_bounds_add(b, NX_KEY_COLLECTIONS, o->collections.v[i], &err);
+    for (size_t i = 0; !st && i < o->tags.n; i++)
+        st = nx_key_bounds_add(b, NX_KEY_TAGS, o->tags.v[i], &err);
+    return st ? nx_cli_misuse("key", "%s", err.text) : NX_CLI_GO;
+}
+
 static int read_options(nx_key_options *opt, const key_opts *o)
 {
     nx_error err;
@@ -266,6 +279,7 @@ static int read_options(nx_key_options *opt, const key_opts *o)
     if (o->expires && opt->expires <= now_s())
         return nx_cli_misuse("key", "--expires: %.40s is in the past", o->expires);
     int code = parse_scopes(&opt->scopes, &o->scopes);
+    if (code == NX_CLI_GO) code = parse_bounds(&opt->bounds, o);
     if (code == NX_CLI_GO && nx_key_options_check(opt, now_s(), &err))
         code = nx_cli_misuse("key", "%s", err.text);
     return code;
@@ -321,9 +335,34 @@ static void limit_text(char out[24], int64_t limit)
     if (limit) snprintf(out, 24, "%lld", (long long)limit);
 }
 
+static void add_names(char *out, size_t cap, const char *word, const nx_key_bounds *b,
+                      nx_key_list list)
+{
+    for (uint16_t i = 0; i < b->n[list]; i++) {
+        size_t len = strlen(out);
+        nx_str name = nx_key_bounds_name(b, list, i);
+        snprintf(out + len, cap - len, "%s%.*s", i ? "," : word, (int)name.len, name.p);
+    }
+}
+
+/* " (reads handbook tags sales)", "" when bound to nothing. */
+static void bounds_text(char out[512], const nx_key_bounds *b)
+{
+    const size_t cap = 511; /* room for the bracket */
+
+    out[0] = '\0';
+    if (!nx_key_bounds_any(b)) return;
+    snprintf(out, cap, "  (%s", b->read_only ? "reads" : "reads and writes");
+    add_names(out, cap, " ", b, NX_KEY_COLLECTIONS);
+    add_names(out, cap, " with tags ", b, NX_KEY_TAGS);
+    size_t len = strlen(out);
+    snprintf(out + len, 512 - len, ")");
+}
+
 static int print_table(const nx_key_record *v, size_t n)
 {
     char used[20], expires[20], scopes[NX_KEY_SCOPES_CAP], rpm[24], tokens[24];
+    char bounds[512];
 
     if (n)
         nx_out_printf("%-8s  %-7s  %-15s  %-8s  %7s  %12s  %-16s  %-16s  %s\n", "ID", "STATE",
@@ -336,9 +375,10 @@ static int print_table(const nx_key_record *v, size_t n)
         nx_key_scopes_text(scopes, r->scopes);
         limit_text(rpm, r->requests_per_minute);
         limit_text(tokens, r->tokens_per_day);
-        nx_out_printf("%-8s  %-7s  %-15s  %-8s  %7s  %12s  %-16s  %-16s  %s\n", r->id, state_of(r),
-                      scopes, nx_key_priority_name(r->priority), rpm, tokens, expires, used,
-                      r->name);
+        bounds_text(bounds, &r->bounds);
+        nx_out_printf("%-8s  %-7s  %-15s  %-8s  %7s  %12s  %-16s  %-16s  %s%s\n", r->id,
+                      state_of(r), scopes, nx_key_priority_name(r->priority), rpm, tokens, expires,
+                      used, r->name, bounds);
     }
     if (!n) nx_log_info("no keys yet: the server answers this machine alone. nexus key create");
     return nx_out_finish();
@@ -390,8 +430,8 @@ static int revoke(const key_opts *o, const nx_args *args)
 /* Options that say what a new key may do say nothing about one that is there. */
 static bool is_plain(const key_opts *o)
 {
-    return !*o->name && !o->expires && !o->scopes.n && o->priority == NX_PRIORITY_NORMAL &&
-           !o->rpm && !o->tokens_per_day;
+    return !*o->name && !o->expires && !o->scopes.n && !o->collections.n && !o->tags.n &&
+           !o->read_only && o->priority == NX_PRIORITY_NORMAL && !o->rpm && !o->tokens_per_day;
 }
 
 static int run(const key_opts *o, const nx_args *args)
@@ -418,6 +458,13 @@ int nx_cmd_key(int argc, char **argv)
         NX_OPT("name", 0, NX_OPT_TEXT, &o.name, "TEXT", "whose it is, for people"),
         NX_OPT("scope", 0, NX_OPT_LIST, &o.scopes, "SCOPE,...",
                "what it may do: infer, rag, admin (can be repeated; default infer,rag)"),
+        NX_OPT("collection", 0, NX_OPT_LIST, &o.collections, "NAME",
+               "the only collections it may see (can be repeated; default: all)"),
+        NX_OPT("read-only", 0, NX_OPT_FLAG, &o.read_only, NULL,
+               "it may change nothing in collections"),
+        NX_OPT("tag", 0, NX_OPT_LIST, &o.tags, "TAG",
+               "of points it sees those without access_tags and those with one of these there "
+               "(can be repeated; default: all)"),
         NX_OPT("priority", 0, NX_OPT_CHOICE, &o.priority, "P", "whose requests go first",
                .choices = "high|normal|low"),
         NX_OPT("rpm", 0, NX_OPT_INT, &o.rpm, "N", "requests a minute; 0 is any number",
@@ -446,6 +493,8 @@ int nx_cmd_key(int argc, char **argv)
             "  nexus key create --name 'Zoe, laptop' --expires 90d\n"
             "  nexus key create --name ops --scope admin\n"
             "  nexus key create --name guest --scope infer --rpm 10 --tokens-per-day 50000\n"
+            "  nexus key create --name sales --scope rag --collection handbook --tag sales "
+            "--read-only\n"
             "  nexus key list\n"
             "  nexus key revoke 4mzk1u8q",
         .options = opts,
@@ -458,5 +507,7 @@ int nx_cmd_key(int argc, char **argv)
 
     if (code == NX_CLI_GO) code = run(&o, &args);
     nx_texts_free(&o.scopes);
+    nx_texts_free(&o.collections);
+    nx_texts_free(&o.tags);
     return code;
 }

@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/utf8.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_MS        5000
 
 struct nx_db {
@@ -33,7 +33,8 @@ static const char schema[] =
     "  created INTEGER NOT NULL,"
     "  expires INTEGER NOT NULL,"
     "  revoked INTEGER NOT NULL,"
-    "  last_used INTEGER NOT NULL) STRICT;"
+    "  last_used INTEGER NOT NULL,"
+    "  bounds TEXT NOT NULL DEFAULT '') STRICT;" /* key_bounds.h */
     "CREATE TABLE usage("
     "  day INTEGER NOT NULL,"
     "  key TEXT NOT NULL," /* '': asked without one */
@@ -43,7 +44,11 @@ static const char schema[] =
     "  generated_tokens INTEGER NOT NULL,"
     "  cached_tokens INTEGER NOT NULL,"
     "  PRIMARY KEY(day, key, model)) STRICT, WITHOUT ROWID;"
-    "PRAGMA user_version=1;";
+    "PRAGMA user_version=2;";
+
+/* From the version before, when keys were bound to nothing. */
+static const char upgrade[] = "ALTER TABLE keys ADD COLUMN bounds TEXT NOT NULL DEFAULT '';"
+                              "PRAGMA user_version=2;";
 
 static const char pragmas[] = "PRAGMA journal_mode=PERSIST;"
                               "PRAGMA journal_size_limit=1048576;"
@@ -223,12 +228,12 @@ static nx_status make_tables(nx_db *db, nx_error *err)
     nx_status st = user_version(&version, db, err);
 
     if (st || version == SCHEMA_VERSION) return st;
-    if (version != 0)
+    if (version != 0 && version != 1)
         return nx_fail(err, NX_EUNSUPPORTED,
                        "%s: tables of version %lld, expected %d. Written by a newer nexus?",
                        db->path, (long long)version, SCHEMA_VERSION);
     st = nx_db_begin(db, err);
-    if (!st) st = nx_db_exec(db, schema, err);
+    if (!st) st = nx_db_exec(db, version ? upgrade : schema, err);
     if (!st) return nx_db_commit(db, err);
     nx_db_rollback(db);
     return st;

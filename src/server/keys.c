@@ -190,7 +190,7 @@ static void copy_record(nx_key_record *out, entry *e)
 
 static const char sql_all[] =
     "SELECT number, id, hash, name, scopes, priority, requests_per_minute, tokens_per_day,"
-    " created, expires, revoked, last_used FROM keys ORDER BY number";
+    " created, expires, revoked, last_used, bounds FROM keys ORDER BY number";
 
 static nx_status read_numbers(entry *e, nx_db *db, sqlite3_stmt *s, nx_error *err)
 {
@@ -222,6 +222,14 @@ static nx_status read_numbers(entry *e, nx_db *db, sqlite3_stmt *s, nx_error *er
     return st;
 }
 
+static nx_status read_bounds(nx_key_bounds *out, nx_db *db, sqlite3_stmt *s, nx_error *err)
+{
+    char      text[NX_KEY_BOUNDS_CAP];
+    nx_status st = nx_db_text(text, sizeof text, db, s, 12, err);
+
+    return st ? st : nx_key_bounds_of_text(out, text, err);
+}
+
 static nx_status read_row(nx_keys *keys, sqlite3_stmt *s, nx_error *err)
 {
     nx_status st = reserve(keys, err);
@@ -232,6 +240,7 @@ static nx_status read_row(nx_keys *keys, sqlite3_stmt *s, nx_error *err)
     if (!st) st = nx_db_text(e->record.id, sizeof e->record.id, keys->db, s, 1, err);
     if (!st) st = nx_db_blob(e->hash, sizeof e->hash, keys->db, s, 2, err);
     if (!st) st = nx_db_text(e->record.name, sizeof e->record.name, keys->db, s, 3, err);
+    if (!st) st = read_bounds(&e->record.bounds, keys->db, s, err);
     if (!st && (!is_id(e->record.id) || nx_idmap_find(&keys->by_id, e->record.id)))
         st = nx_fail(err, NX_EFORMAT, "nexus.db: a key's id is malformed, or there twice");
     if (!st)
@@ -291,14 +300,16 @@ void nx_keys_close(nx_keys *keys)
 
 static const char sql_insert[] =
     "INSERT INTO keys(id, hash, name, scopes, priority, requests_per_minute, tokens_per_day,"
-    " created, expires, revoked, last_used) VALUES(?,?,?,?,?,?,?,?,?,0,0)";
+    " created, expires, revoked, last_used, bounds) VALUES(?,?,?,?,?,?,?,?,?,0,0,?)";
 
 static nx_status insert(nx_db *db, entry *e, nx_error *err)
 {
     nx_key_record *r = &e->record;
     sqlite3_stmt  *s = NULL;
-    nx_status      st = nx_db_prepare(&s, db, sql_insert, err);
+    char           bounds[NX_KEY_BOUNDS_CAP];
+    nx_status      st = nx_key_bounds_to_text(bounds, &r->bounds, err);
 
+    if (!st) st = nx_db_prepare(&s, db, sql_insert, err);
     if (st) return st;
     sqlite3_bind_text(s, 1, r->id, -1, SQLITE_STATIC);
     sqlite3_bind_blob(s, 2, e->hash, sizeof e->hash, SQLITE_STATIC);
@@ -309,6 +320,7 @@ static nx_status insert(nx_db *db, entry *e, nx_error *err)
     sqlite3_bind_int64(s, 7, r->tokens_per_day);
     sqlite3_bind_int64(s, 8, r->created);
     sqlite3_bind_int64(s, 9, r->expires);
+    sqlite3_bind_text(s, 10, bounds, -1, SQLITE_STATIC);
     st = nx_db_run(db, s, err); /* a transaction by itself */
     sqlite3_finalize(s);
     if (!st) r->number = (uint64_t)sqlite3_last_insert_rowid(nx_db_handle(db));
@@ -333,6 +345,7 @@ static nx_status fill(nx_keys *keys, entry *e, const nx_key_options *opt, int64_
     r->tokens_per_day = opt->tokens_per_day;
     r->created = now_s;
     r->expires = opt->expires;
+    r->bounds = opt->bounds;
     return st;
 }
 

@@ -21,6 +21,7 @@
 #include "server/datadir.h"
 #include "server/db.h"
 #include "server/idmap.h"
+#include "server/key_bounds.h"
 
 #define NX_KEY_TEXT_LEN       55
 #define NX_KEY_TEXT_CAP       (NX_KEY_TEXT_LEN + 1)
@@ -48,6 +49,7 @@ typedef struct nx_key_record {
     int64_t         requests_per_minute; /* 0: any */
     int64_t         tokens_per_day;      /* 0: any; prompt and generated, by UTC day */
     int64_t         created, expires, revoked, last_used;
+    nx_key_bounds   bounds;
 } nx_key_record;
 
 typedef struct nx_key_options {
@@ -55,6 +57,7 @@ typedef struct nx_key_options {
     uint32_t        scopes;
     nx_job_priority priority;
     int64_t         requests_per_minute, tokens_per_day, expires; /* 0: none */
+    nx_key_bounds   bounds;
 } nx_key_options;
 
 typedef struct nx_keys nx_keys;

@@ -103,6 +103,7 @@ static nx_status read_options(nx_key_options *opt, const nx_json *body, nx_error
     if (!st) st = read_int(&opt->requests_per_minute, body, "requests_per_minute", err);
     if (!st) st = read_int(&opt->tokens_per_day, body, "tokens_per_day", err);
     if (!st) st = read_int(&opt->expires, body, "expires_at", err);
+    if (!st) st = nx_key_bounds_read(&opt->bounds, body, err);
     return st;
 }
 
@@ -164,6 +165,7 @@ nx_status nx_key_read(nx_key_record *r, char *text, const nx_json *from, nx_erro
     r->requests_per_minute = opt.requests_per_minute;
     r->tokens_per_day = opt.tokens_per_day;
     r->expires = opt.expires;
+    r->bounds = opt.bounds;
     if (!st) return NX_OK;
     nx_fail_prefix(err, NX_EFORMAT, "the server's answer");
     return NX_EFORMAT;
@@ -199,6 +201,7 @@ void nx_key_write(nx_jw *w, const char *key, const nx_key_record *r, const char 
     nx_jw_int(w, "tokens_per_day", r->tokens_per_day);
     nx_jw_int(w, "created_at", r->created);
     write_time(w, "expires_at", r->expires);
+    nx_key_bounds_write(w, &r->bounds);
     if (!text) {
         write_time(w, "revoked_at", r->revoked);
         write_time(w, "last_used_at", r->last_used);
@@ -232,5 +235,6 @@ void nx_key_options_write(nx_jw *w, const nx_key_options *opt)
     nx_jw_int(w, "requests_per_minute", opt->requests_per_minute);
     nx_jw_int(w, "tokens_per_day", opt->tokens_per_day);
     write_time(w, "expires_at", opt->expires);
+    nx_key_bounds_write(w, &opt->bounds);
     nx_jw_close(w, '}');
 }

@@ -1,9 +1,10 @@
 /* keys_json.h - keys as JSON: what POST, GET and DELETE /admin/keys take and give, written and read by
  * the same lines for server and command.
  *
- *     POST   {name, scopes: [..], priority, requests_per_minute, tokens_per_day, expires_at}
+ *     POST   {name, scopes: [..], priority, requests_per_minute, tokens_per_day, expires_at,
+ *             collections: [..], read_only, tags: [..]}
  *            -> {id, key, name, scopes, priority, requests_per_minute, tokens_per_day, created_at,
- *                expires_at}
+ *                expires_at, collections, read_only, tags}
  *     GET    -> {keys: [{id, name, ..., expires_at, revoked_at, last_used_at}]}
  *     DELETE -> {id, revoked_at}
  *

@@ -85,6 +85,10 @@ static const nx_fields usage =
 
 #define SCOPES .kind = NX_FIELD_STRING, .choices = "infer|rag|admin"
 
+#define F_NAMES(name_, about_, ...)                                                                \
+    NX_F_ARRAY(name_, about_, .range = NX_UP_TO(NX_KEY_NAMES_MAX),                                 \
+               .of = NX_ONE(.kind = NX_FIELD_STRING, .range = NX_BETWEEN(1, 255)), __VA_ARGS__)
+
 static const nx_fields key_request = NX_FIELDS(
     "KeyRequest",
     NX_F_STRING("name", "For people: whose it is. At most 100 bytes of UTF-8.", .required = true,
@@ -98,7 +102,20 @@ static const nx_fields key_request = NX_FIELDS(
     NX_F_INT("tokens_per_day", "Of prompts and answers, by UTC day; 0: no limit.", .nullable = true,
              .preset = "0", .range = NX_BETWEEN(0, NX_KEY_TOKENS_DAY_MAX)),
     NX_F_INT("expires_at", "Unix seconds. Absent: never.", .nullable = true,
-             .range = NX_BETWEEN(0, 253402300799)));
+             .range = NX_BETWEEN(0, 253402300799)),
+    F_NAMES("collections", "The only ones it may see, by their own names. Absent: all.",
+            .nullable = true),
+    NX_F_BOOL("read_only", "May change nothing in collections.", .nullable = true,
+              .preset = "false"),
+    F_NAMES("tags",
+            "Of points in collections it sees those without `access_tags` and those that have one "
+            "of these there. Absent: all.",
+            .nullable = true));
+
+#define F_KEY_BOUNDS                                                                               \
+    F_NAMES("collections", "The only ones it may see; none: all.", .required = true),              \
+        NX_F_BOOL("read_only", NULL, .required = true),                                            \
+        F_NAMES("tags", "Of points that it may see; none: all.", .required = true)
 
 #define F_KEY_HEAD                                                                                 \
     NX_F_STRING("id", "Its public name.", .required = true),                                       \
@@ -106,7 +123,8 @@ static const nx_fields key_request = NX_FIELDS(
         NX_F_ARRAY("scopes", NULL, .required = true, .of = NX_ONE(SCOPES)),                        \
         NX_F_STRING("priority", NULL, .required = true, .choices = "high|normal|low"),             \
         F_COUNT("requests_per_minute", "0: no limit."), F_COUNT("tokens_per_day", "0: no limit."), \
-        F_COUNT("created_at", "Unix seconds."), F_TIME("expires_at", "Unix seconds; null: never.")
+        F_COUNT("created_at", "Unix seconds."),                                                    \
+        F_TIME("expires_at", "Unix seconds; null: never."), F_KEY_BOUNDS
 
 static const nx_fields new_key = NX_FIELDS(
     "NewKey", NX_F_STRING("key", "The secret. Shown this once.", .required = true), F_KEY_HEAD);
@@ -149,7 +167,7 @@ static const nx_fields stopping =
 #define KEY_EXAMPLE                                                                                  \
     "\"id\": \"k-9d2c\", \"name\": \"editors\", \"scopes\": [\"infer\"], \"priority\": \"normal\", " \
     "\"requests_per_minute\": 600, \"tokens_per_day\": 0, \"created_at\": 1774915200, "              \
-    "\"expires_at\": null"
+    "\"expires_at\": null, \"collections\": [\"handbook\"], \"read_only\": true, \"tags\": []"
 
 static const nx_route routes[] = {
     {

@@ -67,7 +67,8 @@ class Alone(Key):
         got = self.ok(self.key("create", "--json")).json
         self.assertRegex(got["key"] + "\n", KEY)
         self.assertEqual(list(got), ["id", "key", "name", "scopes", "priority", "requests_per_minute",
-                                     "tokens_per_day", "created_at", "expires_at"])
+                                     "tokens_per_day", "created_at", "expires_at", "collections",
+                                     "read_only", "tags"])
         self.assertEqual(got["scopes"], ["infer", "rag"])
         self.assertEqual((got["name"], got["priority"], got["expires_at"]), ("", "normal", None))
 
@@ -189,7 +190,8 @@ class WithServer(Key):
     """A server holds the folder and answers at its control socket."""
 
     ROW = {"id": "abcd1234", "name": "n", "scopes": ["infer"], "priority": "high",
-           "requests_per_minute": 1, "tokens_per_day": 2, "created_at": 3, "expires_at": None}
+           "requests_per_minute": 1, "tokens_per_day": 2, "created_at": 3, "expires_at": None,
+           "collections": ["a"], "read_only": True, "tags": ["t"]}
 
     def setUp(self):
         super().setUp()
@@ -214,7 +216,7 @@ class WithServer(Key):
         self.assertEqual(done.out.decode(), key + "\n")
         self.assertEqual(self.server.asked, [("POST", "/admin/keys", {
             "name": "n", "scopes": ["infer"], "priority": "normal", "requests_per_minute": 1,
-            "tokens_per_day": 0, "expires_at": None})])
+            "tokens_per_day": 0, "expires_at": None, "collections": [], "read_only": False, "tags": []})])
         self.assertNotIn("nexus.db", os.listdir(self.data))
 
     def test_list(self):

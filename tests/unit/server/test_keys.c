@@ -355,6 +355,9 @@ static void damaged_databases(void **state)
         "UPDATE keys SET name=printf('%.200c','x')",
         "UPDATE keys SET created=-1",
         "UPDATE keys SET tokens_per_day=-5",
+        "UPDATE keys SET bounds='{\"tags\":1}'",
+        "UPDATE keys SET bounds='{}'",
+        "UPDATE keys SET bounds='all'",
         "DROP TABLE keys",
         "PRAGMA writable_schema=RESET; DROP TABLE keys; CREATE TABLE keys(a)",
     };
@@ -584,10 +587,12 @@ static void json_there_and_back(void **state)
     assert_int_equal(nx_key_options_name(&opt, NX_STR("Zoë \\"), NULL), NX_OK);
     opt.expires = NOW + 1;
     opt.tokens_per_day = NX_KEY_TOKENS_DAY_MAX;
+    assert_int_equal(nx_key_bounds_add(&opt.bounds, NX_KEY_TAGS, NX_STR("sales"), NULL), NX_OK);
     nx_key_options_write(&j, &opt);
     assert_int_equal(read_body(&back, j.buf.data, &w->err), NX_OK);
     assert_string_equal(back.name, opt.name);
     assert_int_equal(back.expires, opt.expires);
+    assert_true(nx_key_bounds_has(&back.bounds, NX_KEY_TAGS, NX_STR("sales")));
     assert_int_equal(back.tokens_per_day, opt.tokens_per_day);
     nx_buf_free(&j.buf);
     j = (nx_jw){.buf.max = 4096};
@@ -598,6 +603,7 @@ static void json_there_and_back(void **state)
                         "{\"keys\":[{\"id\":\"abcdefgh\",\"name\":\"a \\\"b\\\"\",\"scopes\":"
                         "[\"infer\",\"admin\"],\"priority\":\"low\",\"requests_per_minute\":0,"
                         "\"tokens_per_day\":0,\"created_at\":5,\"expires_at\":null,"
+                        "\"collections\":[],\"read_only\":false,\"tags\":[],"
                         "\"revoked_at\":7,\"last_used_at\":null}]}");
     assert_int_equal(nx_json_parse(&doc, "x", j.buf.data, j.buf.len, 0, &w->err), NX_OK);
     const nx_json *one = &nx_json_get(doc.root, "keys")->array.items[0];
