@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/dir.h"
 #include "os/random.h"
+#include "store/settings_file.h"
 
 enum { PATH_CAP = 4096 };
 
@@ -154,6 +155,8 @@ static nx_status open_all(nx_collection *c, nx_error *err)
 
     if (st == NX_ENOENT) st = nx_fail_prefix(err, NX_EFORMAT, "the manifest was removed");
     if (st) return st;
+    st = nx_settings_load(&c->settings, c->disk, c->dir, c->manifest.incarnation, err);
+    if (st) return st;
     c->log_seq = c->manifest.log_seq;
     c->next_number = c->manifest.next_number;
     c->head = nx_head_create();
@@ -177,7 +180,10 @@ static void destroy(nx_collection *c)
     for (int i = 0; i < c->n_segs; i++) nx_seg_release(c->segs[i]);
     nx_wal_close(&c->log);
     nx_manifest_free(&c->manifest);
+    nx_settings_release(c->settings);
     pthread_mutex_destroy(&c->tidy);
+    pthread_mutex_destroy(&c->change);
+    pthread_mutex_destroy(&c->settings_lock);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->sync_lock);
     pthread_mutex_destroy(&c->failed_lock);
@@ -196,6 +202,8 @@ nx_status nx_collection_open(nx_collection **out, nx_disk *disk, const char *dir
     if (!c) return nx_fail(err, NX_ENOMEM, "collection");
     atomic_init(&c->refs, 1);
     pthread_mutex_init(&c->tidy, NULL);
+    pthread_mutex_init(&c->change, NULL);
+    pthread_mutex_init(&c->settings_lock, NULL);
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->sync_lock, NULL);
     pthread_mutex_init(&c->failed_lock, NULL);

@@ -1,8 +1,8 @@
 /* collection.h - one collection's insides, shared by the files that open, write, read and tidy it.
  *
- * Locks, in the order they are taken: `tidy` (one maintainer), `lock` (the writer), `sync_lock`
- * (who syncs the log). Readers take none: they get a snapshot through a hazard pointer
- * (snapshot.c).
+ * Locks, in the order they are taken: `tidy` (one maintainer), `change` (who replaces the settings),
+ * `lock` (the writer), `sync_lock` (who syncs the log). Readers take none: they get a snapshot through
+ * a hazard pointer (snapshot.c); but for `settings_lock`, held for some instructions.
  */
 #ifndef NX_STORE_COLLECTION_H
 #define NX_STORE_COLLECTION_H
@@ -40,6 +40,10 @@ struct nx_collection {
     void *wake_ctx;
 
     pthread_mutex_t tidy;
+
+    pthread_mutex_t    change;        /* settings to the disk, one after the other */
+    pthread_mutex_t    settings_lock; /* guards the pointer */
+    const nx_settings *settings;      /* in force; never NULL once open */
 
     pthread_mutex_t lock; /* guards what follows */
     nx_wal          log;

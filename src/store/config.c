@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "store/record.h"
 
 static nx_status check_text(nx_str s, size_t max, const char *what, nx_error *err)
 {
@@ -54,14 +55,6 @@ int32_t nx_config_slot(const nx_config *c, nx_str name)
 
 /* ---- Bytes ---- */
 
-static nx_status add_text(nx_buf *out, nx_str s, nx_error *err)
-{
-    uint32_t  len = (uint32_t)s.len;
-    nx_status st = nx_buf_add(out, &len, 4, err);
-
-    return st || len == 0 ? st : nx_buf_add(out, s.p, s.len, err);
-}
-
 static nx_status add_slot(nx_buf *out, const nx_slot *s, nx_error *err)
 {
     uint8_t   kinds[4] = {(uint8_t)s->form, (uint8_t)s->distance, (uint8_t)s->storage, s->idf};
@@ -69,9 +62,9 @@ static nx_status add_slot(nx_buf *out, const nx_slot *s, nx_error *err)
     nx_status st = nx_buf_add(out, kinds, 4, err);
 
     if (!st) st = nx_buf_add(out, &dim, 4, err);
-    if (!st) st = add_text(out, s->name, err);
-    if (!st) st = add_text(out, s->model, err);
-    if (!st) st = add_text(out, s->prompt, err);
+    if (!st) st = nx_record_add_text(out, s->name, err);
+    if (!st) st = nx_record_add_text(out, s->model, err);
+    if (!st) st = nx_record_add_text(out, s->prompt, err);
     return st;
 }
 
@@ -81,67 +74,33 @@ nx_status nx_config_write(nx_buf *out, const nx_config *c, nx_error *err)
     nx_status st = nx_buf_add(out, &n, 2, err);
 
     for (int32_t i = 0; !st && i < c->n_slots; i++) st = add_slot(out, &c->slots[i], err);
-    return st ? st : add_text(out, c->note, err);
+    return st ? st : nx_record_add_text(out, c->note, err);
 }
 
-typedef struct reader {
-    const char *p;
-    size_t      left;
-    bool        bad;
-} reader;
-
-static const void *take(reader *r, size_t n)
+static void read_slot(nx_slot *s, nx_record *r)
 {
-    static const char zeros[8];
-
-    if (r->bad || n > r->left) {
-        r->bad = true;
-        return zeros;
-    }
-    const char *p = r->p;
-    r->p += n;
-    r->left -= n;
-    return p;
-}
-
-static nx_str take_text(reader *r)
-{
-    uint32_t len;
-
-    memcpy(&len, take(r, 4), 4);
-    const char *p = take(r, len);
-    return r->bad ? (nx_str){"", 0} : (nx_str){p, len};
-}
-
-static void read_slot(nx_slot *s, reader *r)
-{
-    uint8_t  kinds[4];
-    uint32_t dim;
-
-    memcpy(kinds, take(r, 4), 4);
-    memcpy(&dim, take(r, 4), 4);
-    *s = (nx_slot){.form = kinds[0],
-                   .distance = kinds[1],
-                   .storage = kinds[2],
-                   .idf = kinds[3] != 0,
-                   .dim = dim <= NX_DIM_MAX ? (int32_t)dim : -1};
-    s->name = take_text(r);
-    s->model = take_text(r);
-    s->prompt = take_text(r);
+    *s = (nx_slot){.form = nx_record_u8(r)};
+    s->distance = nx_record_u8(r);
+    s->storage = nx_record_u8(r);
+    s->idf = nx_record_u8(r) != 0;
+    uint32_t dim = nx_record_u32(r);
+    s->dim = dim <= NX_DIM_MAX ? (int32_t)dim : -1;
+    s->name = nx_record_text(r);
+    s->model = nx_record_text(r);
+    s->prompt = nx_record_text(r);
 }
 
 nx_status nx_config_read(nx_config *out, const void *bytes, size_t n, nx_error *err)
 {
-    reader   r = {bytes, n, false};
-    uint16_t n_slots;
-    nx_error inner;
+    nx_record r = {bytes, n, false};
+    uint16_t  n_slots = nx_record_u16(&r);
+    nx_error  inner;
 
     *out = (nx_config){0};
-    memcpy(&n_slots, take(&r, 2), 2);
     if (n_slots > NX_SLOTS_MAX) r.bad = true;
     for (int i = 0; !r.bad && i < n_slots; i++) read_slot(&out->slots[out->n_slots++], &r);
-    out->note = take_text(&r);
-    if (r.bad || r.left > 0) return nx_fail(err, NX_EFORMAT, "configuration: cut, or too long");
+    out->note = nx_record_text(&r);
+    if (nx_record_bad(&r)) return nx_fail(err, NX_EFORMAT, "configuration: cut, or too long");
     if (nx_config_check(out, &inner))
         return nx_fail(err, NX_EFORMAT, "configuration: %s", inner.text);
     return NX_OK;

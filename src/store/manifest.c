@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/crc32c.h"
 #include "os/dir.h"
+#include "store/whole.h"
 
 enum { HEAD = 48, PATH_CAP = 4096 };
 
@@ -86,34 +87,16 @@ nx_status nx_manifest_parse(nx_manifest *out, const void *bytes, size_t n, const
     return parse_segs(out, p, HEAD + padded, n - 8, n_segs, name, err);
 }
 
-static nx_status read_bytes(void **bytes, size_t *n, nx_disk *disk, const char *path, nx_error *err)
-{
-    nx_disk_file *f = NULL;
-    uint64_t      size = 0;
-    nx_status     st = disk->ops->open(disk, &f, path, 0, err);
-
-    if (!st) st = disk->ops->size(disk, f, &size, err);
-    if (!st && size > NX_MANIFEST_MAX)
-        st = nx_fail(err, NX_EFORMAT, "%s: longer than any manifest", path);
-    *n = (size_t)size;
-    if (!st) *bytes = nx_alloc_aligned(*n, 1, 64);
-    if (!st && !*bytes) st = nx_fail(err, NX_ENOMEM, "%s: %zu bytes", path, *n);
-    if (!st) st = disk->ops->read(disk, f, *bytes, *n, 0, err);
-    disk->ops->close(disk, f);
-    return st;
-}
-
 nx_status nx_manifest_read(nx_manifest *out, nx_disk *disk, const char *dir, nx_error *err)
 {
-    char      path[PATH_CAP];
-    void     *bytes = NULL;
-    size_t    n = 0;
-    nx_status st;
+    char   path[PATH_CAP];
+    void  *bytes = NULL;
+    size_t n = 0;
 
     *out = (nx_manifest){0};
     if (!nx_path_write(path, sizeof path, "%s/manifest", dir))
         return nx_fail(err, NX_EINVAL, "%s: too long a path", dir);
-    st = read_bytes(&bytes, &n, disk, path, err);
+    nx_status st = nx_whole_read(&bytes, &n, disk, dir, "manifest", NX_MANIFEST_MAX, err);
     if (!st) st = nx_manifest_parse(out, bytes, n, path, err);
     if (st) {
         nx_free(bytes);
@@ -158,34 +141,14 @@ static nx_status build(nx_buf *b, const nx_manifest *m, nx_error *err)
     return nx_buf_add(b, &crc, 8, err);
 }
 
-static nx_status write_aside(nx_disk *disk, const char *path, const nx_buf *b, nx_error *err)
-{
-    nx_disk_file *f = NULL;
-    nx_status     st = disk->ops->open(disk, &f, path, NX_DISK_CREATE | NX_DISK_EMPTY, err);
-
-    if (!st) st = disk->ops->write(disk, f, b->data, b->len, 0, err);
-    if (!st) st = disk->ops->sync(disk, f, err);
-    disk->ops->close(disk, f);
-    return st;
-}
-
 nx_status nx_manifest_write(const nx_manifest *m, nx_disk *disk, const char *dir, bool *unclear,
                             nx_error *err)
 {
-    char      path[PATH_CAP], aside[PATH_CAP];
     nx_buf    b = {.max = NX_MANIFEST_MAX};
-    nx_status st = NX_OK;
+    nx_status st = build(&b, m, err);
 
     if (unclear) *unclear = false;
-    if (!nx_path_write(path, sizeof path, "%s/manifest", dir) ||
-        !nx_path_write(aside, sizeof aside, "%s/manifest.new", dir))
-        st = nx_fail(err, NX_EINVAL, "%s: too long a path", dir);
-    if (!st) st = build(&b, m, err);
-    if (!st) st = write_aside(disk, aside, &b, err);
+    if (!st) st = nx_whole_write(disk, dir, "manifest", &b, unclear, err);
     nx_buf_free(&b);
-    if (!st) st = disk->ops->rename(disk, aside, path, err);
-    if (st) return st;
-    st = disk->ops->sync_dir(disk, dir, err);
-    if (st && unclear) *unclear = true;
     return st;
 }

@@ -14,6 +14,7 @@
 enum {
     NX_INDEXES_MAX = 256,
     NX_INDEX_PATH_MAX = 1024, /* bytes */
+    NX_INDEX_NOTE_MAX = 1 << 16,
     NX_SETTINGS_NOTE_MAX = 1 << 20,
     NX_STOPWORDS_MAX = 4096,
 };
@@ -63,6 +64,10 @@ typedef struct nx_settings {
 
 /* The index of that path as it was written ("a.b", "a[].b"), or NULL. */
 const nx_index_spec *nx_settings_index(const nx_settings *s, nx_str path);
+
+/* Are they any? Kinds, paths in order and none twice, texts in their bounds. NX_EINVAL says what isn't,
+ * NX_ELIMIT what is too much. */
+nx_status nx_settings_check(const nx_settings *s, nx_error *err);
 
 /* Bytes of settings, and back (a copy: nx_settings_release). NX_EFORMAT, NX_ELIMIT, NX_ENOMEM. */
 nx_status nx_settings_write(nx_buf *out, const nx_settings *s, nx_error *err);

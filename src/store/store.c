@@ -407,12 +407,27 @@ static nx_status remove_folder(nx_store *s, const char *folder, nx_error *err)
     return st;
 }
 
-/* From here on the handle that others have only reads. */
-static void detach(nx_collection *c)
+/* Nobody writes into its folder: no request, no maintainer, no settings. */
+static void hold(nx_collection *c)
+{
+    pthread_mutex_lock(&c->tidy);
+    pthread_mutex_lock(&c->change);
+    pthread_mutex_lock(&c->lock);
+}
+
+static void let_go(nx_collection *c)
+{
+    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&c->change);
+    pthread_mutex_unlock(&c->tidy);
+}
+
+/* From here on the handle that others have only reads. Held. */
+static void detach(nx_collection *c, const char *what)
 {
     nx_error why;
 
-    nx_fail(&why, NX_ENOENT, "dropped");
+    nx_fail(&why, NX_ENOENT, "%s", what);
     pthread_mutex_lock(&c->failed_lock);
     if (atomic_load(&c->failed) == NX_OK) {
         c->failure = why;
@@ -421,28 +436,59 @@ static void detach(nx_collection *c)
     pthread_mutex_unlock(&c->failed_lock);
 }
 
+/* Lock the store, with the collection of that name held: a long merge is waited for before, not
+ * meanwhile. False: there is none of that name, and the store is locked. *held is NULL at first, and
+ * stays so where the name is quarantined. unlock_named. */
+static bool lock_named(nx_store *s, nx_str name, size_t *at, nx_collection **held)
+{
+    for (;;) {
+        bool found;
+        pthread_mutex_lock(&s->lock);
+        *at = place_of(s, name, &found);
+        nx_collection *c = found ? s->entries[*at].c : NULL;
+        if (c == *held) return found;
+        if (c) atomic_fetch_add(&c->refs, 1);
+        pthread_mutex_unlock(&s->lock);
+        if (*held) let_go(*held);
+        nx_collection_release(*held);
+        if (c) hold(c);
+        *held = c;
+    }
+}
+
+static void unlock_named(nx_store *s, nx_collection *held)
+{
+    pthread_mutex_unlock(&s->lock);
+    if (held) let_go(held);
+    nx_collection_release(held);
+}
+
+static nx_status no_such(nx_str name, nx_error *err)
+{
+    return nx_fail(err, NX_ENOENT, "Collection `%.*s` doesn't exist!",
+                   (int)(name.len < 300 ? name.len : 300), name.p);
+}
+
 nx_status nx_store_drop_collection(nx_store *s, nx_str name, nx_error *err)
 {
-    char      folder[FOLDER_MAX + 1];
-    bool      found = false;
-    nx_status st = folder_of(folder, name, err);
+    char           folder[FOLDER_MAX + 1];
+    nx_collection *held = NULL;
+    entry          gone = {0};
+    size_t         at;
+    nx_status      st = folder_of(folder, name, err);
 
     if (st) return st;
-    pthread_mutex_lock(&s->lock);
-    size_t at = place_of(s, name, &found);
-    entry  e = found ? s->entries[at] : (entry){0};
-    if (!found)
-        st = nx_fail(err, NX_ENOENT, "Collection `%.*s` doesn't exist!", (int)name.len, name.p);
-    if (e.c) pthread_mutex_lock(&e.c->tidy);
+    if (!lock_named(s, name, &at, &held)) st = no_such(name, err);
     if (!st) st = remove_folder(s, folder, err);
-    if (!st && e.c) detach(e.c);
-    if (e.c) pthread_mutex_unlock(&e.c->tidy);
-    if (!st) memmove(s->entries + at, s->entries + at + 1, (--s->n - at) * sizeof e);
-    pthread_mutex_unlock(&s->lock);
-    if (st) return st;
-    nx_collection_release(e.c);
-    nx_free(e.name);
-    return NX_OK;
+    if (!st && held) detach(held, "dropped");
+    if (!st) {
+        gone = s->entries[at];
+        memmove(s->entries + at, s->entries + at + 1, (--s->n - at) * sizeof gone);
+    }
+    unlock_named(s, held);
+    nx_collection_release(gone.c);
+    nx_free(gone.name);
+    return st;
 }
 
 nx_status nx_store_find(nx_collection **out, nx_store *s, nx_str name, nx_error *err)
@@ -454,8 +500,7 @@ nx_status nx_store_find(nx_collection **out, nx_store *s, nx_str name, nx_error 
     pthread_mutex_lock(&s->lock);
     size_t at = place_of(s, name, &found);
     if (!found)
-        st = nx_fail(err, NX_ENOENT, "Collection `%.*s` doesn't exist!",
-                     (int)(name.len < 300 ? name.len : 300), name.p);
+        st = no_such(name, err);
     else if (!s->entries[at].c)
         st = nx_fail(err, NX_EFORMAT, "collection %s is quarantined: %s", s->entries[at].name,
                      s->entries[at].why.text);
