@@ -2,6 +2,7 @@
  * says the same whenever it is read. */
 #include "store/resolve.h"
 
+#include "store/match.h"
 #include "store/path.h"
 
 typedef struct resolving {
@@ -51,6 +52,26 @@ static nx_status add_made(resolving *r, int kind, const nx_point *p)
     return st;
 }
 
+/* May the operation touch this point, which exists? */
+static nx_status allows(resolving *r, bool *out, const nx_op *op, const nx_stage_entry *e)
+{
+    nx_match        m = {.filter = op->only, .config = config_of(r)};
+    const nx_block *b;
+    nx_status       st;
+
+    *out = true;
+    if (!op->only) return NX_OK;
+    if (e->state == NX_STAGE_AS_IS && e->seg) {
+        st = nx_match_row(&m, out, e->seg, e->row, e->id, r->err);
+    } else {
+        st = nx_stage_load(r->g, &b, e, r->err);
+        *out = !st && nx_match_block(&m, b);
+    }
+    nx_match_free(&m);
+    r->result->n_barred += !st && !*out;
+    return st;
+}
+
 static nx_status resolve_block(resolving *r, const nx_op *op)
 {
     const nx_block *b = (const nx_block *)(const void *)(r->batch->data.data + op->block);
@@ -65,16 +86,19 @@ static nx_status resolve_block(resolving *r, const nx_op *op)
     }
     if (op->kind == NX_OP_PUT && op->mode != NX_PUT && there != (op->mode == NX_PUT_PRESENT))
         return NX_OK;
-    return add_block(r, b);
+    bool may = true;
+    if (there) st = allows(r, &may, op, e);
+    return st || !may ? st : add_block(r, b);
 }
 
-static nx_status resolve_delete(resolving *r, nx_point_id id)
+static nx_status resolve_delete(resolving *r, const nx_op *op, nx_point_id id)
 {
     nx_stage_entry *e;
+    bool            may = false;
     nx_status       st = nx_stage_find(r->g, &e, id, r->err);
 
-    if (st || !nx_stage_exists(e)) return st;
-    return add_made(r, NX_BLOCK_DELETE, &(nx_point){.id = id});
+    if (!st && nx_stage_exists(e)) st = allows(r, &may, op, e);
+    return st || !may ? st : add_made(r, NX_BLOCK_DELETE, &(nx_point){.id = id});
 }
 
 /* What the point's payload becomes, into r->payload. */
@@ -96,59 +120,49 @@ static nx_status edit_payload(resolving *r, const nx_op *op, nx_value now)
     return nx_path_remove(&r->payload, now, &path, r->err);
 }
 
-static nx_status resolve_payload(resolving *r, const nx_op *op)
+static nx_status resolve_payload(resolving *r, const nx_op *op, nx_point_id id)
 {
     const nx_block *now;
     nx_stage_entry *e;
-    nx_status       st = nx_stage_find(r->g, &e, op->id, r->err);
+    bool            may;
+    nx_status       st = nx_stage_find(r->g, &e, id, r->err);
 
     if (st) return st;
     if (!nx_stage_exists(e)) {
-        note_missing(r, op->id);
+        note_missing(r, id);
         return NX_OK;
     }
+    st = allows(r, &may, op, e);
+    if (st || !may) return st;
     st = nx_stage_load(r->g, &now, e, r->err);
     if (!st) st = edit_payload(r, op, nx_block_payload(now));
     if (st) return st;
     nx_value payload = {(const uint8_t *)r->payload.data, (uint32_t)r->payload.len};
-    return add_made(r, NX_BLOCK_PATCH, &(nx_point){.id = op->id, .payload = payload});
+    return add_made(r, NX_BLOCK_PATCH, &(nx_point){.id = id, .payload = payload});
 }
 
-/* ---- All points of which a payload says something ---- */
+static nx_status drop_vectors(resolving *r, const nx_op *op, nx_point_id id)
+{
+    nx_vector gone[NX_SLOTS_MAX];
+    nx_point  p = {.id = id, .vectors = gone};
+
+    for (int32_t slot = 0; slot < config_of(r)->n_slots; slot++)
+        if (op->slots >> slot & 1)
+            gone[p.n_vectors++] = (nx_vector){.slot = slot, .form = NX_FORM_GONE};
+    return p.n_vectors ? add_made(r, NX_BLOCK_PATCH, &p) : NX_OK;
+}
+
+/* ---- All points for which a filter holds ---- */
 
 typedef struct looking {
     resolving *r;
-    nx_path    path;
-    nx_str     text;
-    bool       found;
+    nx_match   match;
     nx_buf     ids; /* nx_point_id of those found */
 } looking;
 
-static bool is_text(nx_value v, nx_str text)
+static nx_status found(looking *l, nx_point_id id)
 {
-    return nx_value_kind_of(v) == NX_VALUE_TEXT && nx_str_eq(nx_value_text(v), text);
-}
-
-static bool look_at(void *ctx, nx_value v)
-{
-    looking      *l = ctx;
-    nx_value_iter it = nx_value_each(v);
-    nx_value      item;
-    nx_str        key;
-
-    l->found = is_text(v, l->text);
-    while (!l->found && !it.keys && nx_value_next(&it, &key, &item))
-        l->found = is_text(item, l->text);
-    return !l->found;
-}
-
-static nx_status look_in(looking *l, const nx_block *b)
-{
-    nx_point_id id = nx_block_id(b);
-
-    l->found = false;
-    nx_path_visit(&l->path, nx_block_payload(b), look_at, l);
-    return l->found ? nx_buf_add(&l->ids, &id, sizeof id, l->r->err) : NX_OK;
+    return nx_buf_add(&l->ids, &id, sizeof id, l->r->err);
 }
 
 static nx_status look_in_head(looking *l, nx_head *h)
@@ -158,28 +172,30 @@ static nx_status look_in_head(looking *l, nx_head *h)
 
     for (uint32_t i = 0; !st && i < n; i++) {
         nx_head_row *row = nx_head_row_at(h, i);
-        if (atomic_load(&row->death) || nx_stage_has(l->r->g, nx_block_id(row->block))) continue;
-        st = look_in(l, row->block);
+        nx_point_id  id = nx_block_id(row->block);
+        if (atomic_load(&row->death) || nx_stage_has(l->r->g, id)) continue;
+        if (nx_match_block(&l->match, row->block)) st = found(l, id);
     }
     return st;
 }
 
 static nx_status look_in_seg(looking *l, nx_seg *s)
 {
-    nx_buf    row = {.max = NX_BLOCK_MAX};
     nx_status st = NX_OK;
 
     for (uint64_t i = 0; !st && i < s->head.n_rows; i++) {
+        nx_point_id id;
+        bool        fits = false;
         if (nx_seg_death(s, i)) continue;
-        nx_buf_clear(&row);
-        st = nx_seg_row_bare(s, &row, i, l->r->err);
-        const nx_block *b = (const nx_block *)(const void *)row.data;
-        if (!st && !nx_stage_has(l->r->g, nx_block_id(b))) st = look_in(l, b);
+        st = nx_seg_id(s, &id, i, l->r->err);
+        if (st || nx_stage_has(l->r->g, id)) continue;
+        st = nx_match_row(&l->match, &fits, s, i, id, l->r->err);
+        if (!st && fits) st = found(l, id);
     }
-    nx_buf_free(&row);
     return st;
 }
 
+/* Points that this request has touched, as it has left them. */
 static nx_status look_in_stage(looking *l)
 {
     nx_stage *g = l->r->g;
@@ -189,26 +205,61 @@ static nx_status look_in_stage(looking *l)
         const nx_block *b;
         if (!nx_stage_exists(&g->entries[i])) continue;
         st = nx_stage_load(g, &b, &g->entries[i], l->r->err);
-        if (!st) st = look_in(l, b);
+        if (!st && nx_match_block(&l->match, b)) st = found(l, g->entries[i].id);
     }
     return st;
 }
 
-static nx_status resolve_delete_where(resolving *r, const nx_op *op)
+static nx_status look(looking *l)
 {
-    nx_collection *c = r->g->c;
-    looking        l = {.r = r, .ids.max = (size_t)1 << 30};
-    nx_status      st = nx_path_parse(&l.path, path_of(r, op), r->err);
+    nx_collection *c = l->r->g->c;
+    nx_status      st = look_in_stage(l);
 
-    l.text = (nx_str){r->batch->data.data + op->value, op->value_n};
-    if (!st) st = look_in_stage(&l);
-    if (!st) st = look_in_head(&l, c->head);
-    if (!st) st = look_in_head(&l, c->frozen);
-    for (int i = 0; !st && i < c->n_segs; i++) st = look_in_seg(&l, c->segs[i]);
+    if (!st) st = look_in_head(l, c->head);
+    if (!st) st = look_in_head(l, c->frozen);
+    for (int i = 0; !st && i < c->n_segs; i++) st = look_in_seg(l, c->segs[i]);
+    return st;
+}
+
+/* ---- Operations ---- */
+
+static nx_status resolve_one(resolving *r, const nx_op *op, nx_point_id id)
+{
+    switch (op->kind) {
+    case NX_OP_PUT:
+    case NX_OP_VECTORS: return resolve_block(r, op);
+    case NX_OP_DELETE:
+    case NX_OP_DELETE_WHERE: return resolve_delete(r, op, id);
+    case NX_OP_DROP_VECTORS: return drop_vectors(r, op, id);
+    case NX_OP_SET:
+    case NX_OP_OVERWRITE:
+    case NX_OP_REMOVE: return resolve_payload(r, op, id);
+    }
+    return NX_OK;
+}
+
+/* First which points, then what becomes of them: a change doesn't make another point fit. */
+static nx_status resolve_all(resolving *r, const nx_op *op, const nx_filter *filter)
+{
+    looking l = {
+        .r = r, .match = {.filter = filter, .config = config_of(r)}, .ids.max = (size_t)1 << 30};
+    nx_status st = look(&l);
+
     for (size_t i = 0; !st && i < l.ids.len; i += sizeof(nx_point_id))
-        st = resolve_delete(r, *(const nx_point_id *)(const void *)(l.ids.data + i));
+        st = resolve_one(r, op, *(const nx_point_id *)(const void *)(l.ids.data + i));
+    nx_match_free(&l.match);
     nx_buf_free(&l.ids);
     return st;
+}
+
+static nx_status resolve_where(resolving *r, const nx_op *op)
+{
+    nx_str       text = {r->batch->data.data + op->value, op->value_n};
+    nx_condition is = {.kind = NX_COND_TEXT_ANY, .texts = &text, .n_texts = 1};
+    nx_filter    filter = {.must = &is, .n_must = 1};
+    nx_status    st = nx_path_parse(&is.path, path_of(r, op), r->err);
+
+    return st ? st : resolve_all(r, op, &filter);
 }
 
 nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_writes *b, nx_write_result *result,
@@ -219,15 +270,12 @@ nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_writes *b, nx_write_r
 
     for (size_t i = 0; !st && i < b->n; i++) {
         const nx_op *op = &b->ops[i];
-        switch (op->kind) {
-        case NX_OP_PUT:
-        case NX_OP_VECTORS: st = resolve_block(&r, op); break;
-        case NX_OP_DELETE: st = resolve_delete(&r, op->id); break;
-        case NX_OP_DELETE_WHERE: st = resolve_delete_where(&r, op); break;
-        case NX_OP_SET:
-        case NX_OP_OVERWRITE:
-        case NX_OP_REMOVE: st = resolve_payload(&r, op); break;
-        }
+        if (op->kind == NX_OP_DELETE_WHERE)
+            st = resolve_where(&r, op);
+        else if (op->all)
+            st = resolve_all(&r, op, op->all);
+        else
+            st = resolve_one(&r, op, op->id);
     }
     nx_buf_free(&r.payload);
     return st;

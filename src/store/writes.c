@@ -65,6 +65,7 @@ static nx_status add_op(nx_writes *b, nx_op op, nx_str value, nx_str path, nx_er
         b->data.len = before;
         return st;
     }
+    if (!op.all) op.only = b->only;
     op.value_n = (uint32_t)value.len;
     op.path_n = (uint32_t)path.len;
     b->ops[b->n++] = op;
@@ -77,6 +78,7 @@ static nx_status add_block(nx_writes *b, nx_op op, int kind, const nx_point *p, 
 
     op.block = b->data.len;
     op.id = p->id;
+    op.only = b->only;
     if (!st) st = nx_block_add(&b->data, nx_collection_config(b->c), kind, p, err);
     if (!st) b->ops[b->n++] = op;
     return st;
@@ -117,6 +119,46 @@ static nx_str as_str(nx_value v)
 
 static const nx_str nothing = {"", 0};
 
+static nx_status check_filter(const nx_writes *b, const nx_filter *filter, nx_error *err)
+{
+    if (!filter) return nx_fail(err, NX_EINVAL, "a filter that isn't there");
+    return nx_filter_check(filter, nx_collection_config(b->c), err);
+}
+
+/* ---- Points by their ids, or (all) those for which a filter holds ---- */
+
+static nx_status set_payload(nx_writes *b, nx_op op, nx_value object, nx_str path, nx_error *err)
+{
+    nx_status st = check_object(object, err);
+
+    op.kind = NX_OP_SET;
+    if (!st) st = check_path(path, err);
+    return st ? st : add_op(b, op, as_str(object), path, err);
+}
+
+static nx_status overwrite_payload(nx_writes *b, nx_op op, nx_value object, nx_error *err)
+{
+    nx_status st = check_object(object, err);
+
+    op.kind = NX_OP_OVERWRITE;
+    return st ? st : add_op(b, op, as_str(object), nothing, err);
+}
+
+static nx_status remove_payload(nx_writes *b, nx_op op, nx_str path, nx_error *err)
+{
+    nx_status st = path.len ? check_path(path, err) : nx_fail(err, NX_EINVAL, "an empty path");
+
+    op.kind = NX_OP_REMOVE;
+    return st ? st : add_op(b, op, nothing, path, err);
+}
+
+static nx_value empty_object(void)
+{
+    static const uint8_t empty[9] = {NX_VALUE_OBJECT};
+
+    return (nx_value){empty, sizeof empty};
+}
+
 nx_status nx_writes_delete(nx_writes *b, nx_point_id id, nx_error *err)
 {
     return add_op(b, (nx_op){.kind = NX_OP_DELETE, .id = id}, nothing, nothing, err);
@@ -132,30 +174,77 @@ nx_status nx_writes_delete_where(nx_writes *b, nx_str path, nx_str text, nx_erro
 nx_status nx_writes_set_payload(nx_writes *b, nx_point_id id, nx_value object, nx_str path,
                                 nx_error *err)
 {
-    nx_status st = check_object(object, err);
-
-    if (!st) st = check_path(path, err);
-    return st ? st : add_op(b, (nx_op){.kind = NX_OP_SET, .id = id}, as_str(object), path, err);
+    return set_payload(b, (nx_op){.id = id}, object, path, err);
 }
 
 nx_status nx_writes_overwrite_payload(nx_writes *b, nx_point_id id, nx_value object, nx_error *err)
 {
-    nx_status st = check_object(object, err);
-
-    if (st) return st;
-    return add_op(b, (nx_op){.kind = NX_OP_OVERWRITE, .id = id}, as_str(object), nothing, err);
+    return overwrite_payload(b, (nx_op){.id = id}, object, err);
 }
 
 nx_status nx_writes_remove_payload(nx_writes *b, nx_point_id id, nx_str path, nx_error *err)
 {
-    nx_status st = path.len ? check_path(path, err) : nx_fail(err, NX_EINVAL, "an empty path");
-
-    return st ? st : add_op(b, (nx_op){.kind = NX_OP_REMOVE, .id = id}, nothing, path, err);
+    return remove_payload(b, (nx_op){.id = id}, path, err);
 }
 
 nx_status nx_writes_clear_payload(nx_writes *b, nx_point_id id, nx_error *err)
 {
-    static const uint8_t empty[9] = {NX_VALUE_OBJECT};
+    return overwrite_payload(b, (nx_op){.id = id}, empty_object(), err);
+}
 
-    return nx_writes_overwrite_payload(b, id, (nx_value){empty, sizeof empty}, err);
+nx_status nx_writes_delete_if(nx_writes *b, const nx_filter *filter, nx_error *err)
+{
+    nx_status st = check_filter(b, filter, err);
+
+    if (st) return st;
+    return add_op(b, (nx_op){.kind = NX_OP_DELETE, .all = filter}, nothing, nothing, err);
+}
+
+nx_status nx_writes_set_payload_if(nx_writes *b, const nx_filter *filter, nx_value object,
+                                   nx_str path, nx_error *err)
+{
+    nx_status st = check_filter(b, filter, err);
+
+    return st ? st : set_payload(b, (nx_op){.all = filter}, object, path, err);
+}
+
+nx_status nx_writes_overwrite_payload_if(nx_writes *b, const nx_filter *filter, nx_value object,
+                                         nx_error *err)
+{
+    nx_status st = check_filter(b, filter, err);
+
+    return st ? st : overwrite_payload(b, (nx_op){.all = filter}, object, err);
+}
+
+nx_status nx_writes_remove_payload_if(nx_writes *b, const nx_filter *filter, nx_str path,
+                                      nx_error *err)
+{
+    nx_status st = check_filter(b, filter, err);
+
+    return st ? st : remove_payload(b, (nx_op){.all = filter}, path, err);
+}
+
+nx_status nx_writes_clear_payload_if(nx_writes *b, const nx_filter *filter, nx_error *err)
+{
+    return nx_writes_overwrite_payload_if(b, filter, empty_object(), err);
+}
+
+nx_status nx_writes_delete_vectors_if(nx_writes *b, const nx_filter *filter, uint64_t slots,
+                                      nx_error *err)
+{
+    int       n_slots = nx_collection_config(b->c)->n_slots;
+    nx_status st = check_filter(b, filter, err);
+
+    if (!st && n_slots < 64 && slots >> n_slots)
+        st = nx_fail(err, NX_EINVAL, "a vector that isn't there");
+    nx_op op = {.kind = NX_OP_DROP_VECTORS, .all = filter, .slots = slots};
+    return st ? st : add_op(b, op, nothing, nothing, err);
+}
+
+nx_status nx_writes_only_if(nx_writes *b, const nx_filter *filter, nx_error *err)
+{
+    nx_status st = filter ? check_filter(b, filter, err) : NX_OK;
+
+    if (!st) b->only = filter;
+    return st;
 }

@@ -11,16 +11,20 @@ typedef enum nx_op_kind {
     NX_OP_SET,          /* value: the object */
     NX_OP_OVERWRITE,
     NX_OP_REMOVE,
-    NX_OP_VECTORS, /* block: a patch */
+    NX_OP_VECTORS,      /* block: a patch */
+    NX_OP_DROP_VECTORS, /* slots */
 } nx_op_kind;
 
 typedef struct nx_op {
-    nx_op_kind  kind;
-    nx_put_mode mode;
-    nx_point_id id;
-    size_t      block;       /* where in data; PUT and VECTORS */
-    size_t      value, path; /* likewise */
-    uint32_t    value_n, path_n;
+    nx_op_kind       kind;
+    nx_put_mode      mode;
+    nx_point_id      id;
+    const nx_filter *all;         /* not the point `id`: each for which it holds */
+    const nx_filter *only;        /* the point `id`, when it holds for it; NULL: in any case */
+    size_t           block;       /* where in data; PUT and VECTORS */
+    size_t           value, path; /* likewise */
+    uint32_t         value_n, path_n;
+    uint64_t         slots; /* bits */
 } nx_op;
 
 struct nx_writes {
@@ -28,6 +32,8 @@ struct nx_writes {
     nx_buf         data; /* everything begins at a multiple of 8 */
     nx_op         *ops;
     size_t         n, cap;
+
+    const nx_filter *only; /* of operations to come */
 };
 
 #endif

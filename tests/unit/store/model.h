@@ -211,6 +211,92 @@ static inline nx_status model_replace_document(nx_writes *batch, model *m, uint6
     return st;
 }
 
+/* ---- By a filter ---- */
+
+/* Of those whose k1 is at least `least`, and that have no sparse vector. */
+static inline bool model_passes(const model_point *p, const nx_filter *f, int least)
+{
+    return !f || (p->keys[1] >= least && p->keys[1] && !p->has[2]);
+}
+
+/* That filter; it stays while some batches are made after it. */
+static inline const nx_filter *model_filter(int least)
+{
+    static struct {
+        nx_filter    f;
+        nx_condition range, sparse;
+    } kept[64];
+    static unsigned n;
+
+    unsigned i = n++ % 64;
+    kept[i].range = (nx_condition){.kind = NX_COND_RANGE, .range = {.has_gte = true, .gte = least}};
+    kept[i].sparse = (nx_condition){.kind = NX_COND_VECTOR, .slot = 2};
+    kept[i].f = (nx_filter){
+        .must = &kept[i].range, .n_must = 1, .must_not = &kept[i].sparse, .n_must_not = 1};
+    assert_int_equal(nx_path_parse(&kept[i].range.path, NX_STR("k1"), NULL), NX_OK);
+    return &kept[i].f;
+}
+
+static inline nx_status model_if(nx_writes *batch, model *m, uint64_t *rng)
+{
+    int              least = 1 + (int)(sim_random(rng) % 150), kind = (int)(sim_random(rng) % 6);
+    int              keys[MODEL_KEYS] = {(int)(sim_random(rng) % 3), (int)(sim_random(rng) % 80)};
+    const nx_filter *f = model_filter(least);
+    nx_buf           payload = {.max = 1 << 16};
+    nx_status        st = NX_OK;
+
+    model_value(&payload, keys, -1);
+    nx_value v = {(const uint8_t *)payload.data, (uint32_t)payload.len};
+    switch (kind) {
+    case 0: st = nx_writes_delete_if(batch, f, NULL); break;
+    case 1: st = nx_writes_set_payload_if(batch, f, v, NX_STR(""), NULL); break;
+    case 2: st = nx_writes_overwrite_payload_if(batch, f, v, NULL); break;
+    case 3: st = nx_writes_remove_payload_if(batch, f, NX_STR("k1"), NULL); break;
+    case 4: st = nx_writes_clear_payload_if(batch, f, NULL); break;
+    default: st = nx_writes_delete_vectors_if(batch, f, 1 << 0 | 1 << 3, NULL); break;
+    }
+    nx_buf_free(&payload);
+    for (int i = 0; !st && i < MODEL_IDS; i++) {
+        model_point *p = &m->p[i];
+        if (!p->there || !model_passes(p, f, least)) continue;
+        if (kind == 0) *p = (model_point){.doc = -1};
+        if (kind == 2 || kind == 4) {
+            memset(p->keys, 0, sizeof p->keys);
+            p->doc = -1;
+        }
+        for (int k = 0; (kind == 1 || kind == 2) && k < MODEL_KEYS; k++)
+            if (keys[k]) p->keys[k] = keys[k];
+        if (kind == 3) p->keys[1] = 0;
+        if (kind == 5) p->has[0] = p->has[3] = false;
+    }
+    return st;
+}
+
+/* An operation that a filter keeps off some points; on others it does what it does. */
+static inline nx_status model_only_if(nx_writes *batch, model *m, uint64_t *rng)
+{
+    int              least = 1 + (int)(sim_random(rng) % 60), i;
+    int              kind = (int)(sim_random(rng) % 5);
+    const nx_filter *f = model_filter(least);
+    model            kept = *m;
+    nx_status        st = nx_writes_only_if(batch, f, NULL);
+
+    i = (int)(sim_random(rng) % MODEL_IDS);
+    if (st) return st;
+    switch (kind) {
+    case 0: st = model_put(batch, m, i, NX_PUT, rng); break;
+    case 1: st = model_set(batch, m, i, false, rng); break;
+    case 2: st = model_set(batch, m, i, true, rng); break;
+    case 3: st = model_change_vectors(batch, m, i, rng); break;
+    default:
+        st = nx_writes_delete(batch, model_id(i), NULL);
+        m->p[i] = (model_point){.doc = -1};
+        break;
+    }
+    if (kept.p[i].there && !model_passes(&kept.p[i], f, least)) *m = kept;
+    return st ? st : nx_writes_only_if(batch, NULL, NULL);
+}
+
 /* One random operation appended to the batch; m becomes what it must give. */
 static inline nx_status model_step(nx_writes *batch, model *m, uint64_t *rng)
 {
@@ -219,7 +305,7 @@ static inline nx_status model_step(nx_writes *batch, model *m, uint64_t *rng)
     char      key[3] = {'k', (char)('0' + k), 0};
     nx_status st;
 
-    switch (sim_random(rng) % 12) {
+    switch (sim_random(rng) % 15) {
     case 0:
     case 1:
     case 2: st = model_put(batch, m, i, NX_PUT, rng); break;
@@ -241,6 +327,8 @@ static inline nx_status model_step(nx_writes *batch, model *m, uint64_t *rng)
         m->p[i].doc = -1;
         break;
     case 10: st = model_change_vectors(batch, m, i, rng); break;
+    case 11: st = model_if(batch, m, rng); break;
+    case 12: st = model_only_if(batch, m, rng); break;
     default: st = model_replace_document(batch, m, rng); break;
     }
     for (int j = 0; j < MODEL_IDS; j++)
@@ -337,13 +425,7 @@ static inline const char *model_differs(const model *m, nx_collection *c)
     return what;
 }
 
-/* The k best by the plain way, against what a search says. */
-static inline bool model_passes(const model_point *p, const nx_filter *f, int least)
-{
-    return !f || (p->keys[1] >= least && p->keys[1] && !p->has[2]);
-}
-
-/* With f: of those whose k1 is at least `least`, and that have no sparse vector. */
+/* The k best by the plain way, against what a search says; with f: model_passes. */
 static inline const char *model_filtered_differs(const model *m, nx_collection *c, int slot, int k,
                                                  const nx_filter *f, int least, uint64_t *rng)
 {

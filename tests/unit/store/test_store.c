@@ -191,6 +191,58 @@ static void bad_input_is_refused(void **state)
     sim_free(&disk);
 }
 
+/* What nx_writes_only_if keeps off is counted; filters are checked when they come. */
+static void filters_on_writes(void **state)
+{
+    sim_disk        disk;
+    nx_config       config = dense_config(NX_DOT, 2);
+    float           x[2] = {1, 2};
+    nx_error        err;
+    nx_collection  *c;
+    nx_write_result r;
+    nx_point_id     first = nx_id_number(1);
+    nx_condition    id = {.kind = NX_COND_ID, .ids = &first, .n_ids = 1};
+    nx_condition    no_slot = {.kind = NX_COND_VECTOR, .slot = 3};
+    nx_filter       only = {.must = &id, .n_must = 1}, bad = {.must = &no_slot, .n_must = 1};
+
+    (void)state;
+    sim_init(&disk);
+    nx_store *s = open_store(&disk);
+    assert_int_equal(nx_store_create_collection(s, NX_STR("c"), &config, &err), NX_OK);
+    assert_int_equal(nx_store_find(&c, s, NX_STR("c"), &err), NX_OK);
+    for (uint64_t i = 1; i < 4; i++) assert_int_equal(put(c, i, x, 2, &err), NX_OK);
+    assert_int_equal(nx_collection_flush(c, &err), NX_OK);
+    nx_writes *b = nx_writes_create(c);
+    assert_int_equal(nx_writes_delete_if(b, &bad, &err), NX_EINVAL);
+    assert_int_equal(nx_writes_delete_if(b, NULL, &err), NX_EINVAL);
+    assert_int_equal(nx_writes_only_if(b, &bad, &err), NX_EINVAL);
+    assert_int_equal(nx_writes_delete_vectors_if(b, &only, 1 << 1, &err), NX_EINVAL);
+    assert_int_equal(nx_writes_only_if(b, &only, &err), NX_OK);
+    for (uint64_t i = 1; i < 6; i++) /* 1 goes, 2 and 3 are kept, 4 and 5 aren't there */
+        assert_int_equal(nx_writes_delete(b, nx_id_number(i), &err), NX_OK);
+    nx_vector v = {.form = NX_FORM_DENSE, .n = 2, .values = x};
+    nx_point  p = {.id = nx_id_number(9), .vectors = &v, .n_vectors = 1};
+    assert_int_equal(nx_writes_put(b, &p, NX_PUT, &err), NX_OK); /* not there: it goes on */
+    assert_int_equal(nx_writes_put(b, &p, NX_PUT, &err), NX_OK); /* now it is, and is kept off */
+    assert_int_equal(nx_writes_only_if(b, NULL, &err), NX_OK);
+    assert_int_equal(nx_writes_delete(b, nx_id_number(3), &err), NX_OK);
+    if (nx_collection_write(c, b, true, &r, &err)) fail_msg("%s", err.text);
+    assert_int_equal(r.n_barred, 3);
+    assert_int_equal(r.n_missing, 0);
+    nx_writes_destroy(b);
+    nx_snapshot *snap = nx_snapshot_take(c);
+    nx_point_id  ids[8];
+    size_t       n;
+    assert_int_equal(nx_snapshot_scroll(snap, ids, &n, 8, NULL, NULL, &err), NX_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(ids[0].lo, 2);
+    assert_int_equal(ids[1].lo, 9);
+    nx_snapshot_release(snap);
+    nx_collection_release(c);
+    nx_store_close(s);
+    sim_free(&disk);
+}
+
 static void thresholds_and_ties(void **state)
 {
     static const nx_distance kinds[] = {NX_DOT, NX_EUCLID, NX_MANHATTAN};
@@ -415,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_folder_has_one_owner, make_dir, drop_dir),
         cmocka_unit_test(a_damaged_collection_leaves_the_others_alone),
         cmocka_unit_test(bad_input_is_refused),
+        cmocka_unit_test(filters_on_writes),
         cmocka_unit_test(thresholds_and_ties),
         cmocka_unit_test(codes_and_threads_change_nothing),
         cmocka_unit_test_setup_teardown(deleting_gives_the_space_back, make_dir, drop_dir),
