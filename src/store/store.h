@@ -66,7 +66,7 @@ typedef struct nx_store_options {
     nx_disk               *disk;      /* NULL: the machine's */
     const nx_distance_ops *distances; /* kernels; borrowed, outlive the store */
     bool     background;     /* a thread of its own flushes and merges; else nx_store_maintain */
-    uint64_t head_bytes_max; /* what is replayed when it opens, and kept in memory; 0: 64 MiB */
+    uint64_t head_bytes_max; /* what is replayed when it opens, and kept in memory; 0: 32 MiB */
 } nx_store_options;
 
 /* Open the store in folder dir, made where missing (its parents are there). Every collection in it

@@ -92,7 +92,7 @@ static nx_status make_room(nx_collection *c, nx_error *err)
             if (c->wake) c->wake(c->wake_ctx);
             return NX_OK;
         }
-        if (nx_wal_bytes(&c->log) < 4 * c->head_bytes_max &&
+        if (nx_wal_bytes(&c->log) < 3 * c->head_bytes_max &&
             nx_head_n_rows(c->head) < NX_HEAD_ROWS_MAX / 2)
             return NX_OK;
         bool did;
