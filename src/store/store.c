@@ -158,8 +158,10 @@ static void wake_up(void *ctx)
     pthread_mutex_unlock(&s->wake_lock);
 }
 
-/* Open the folder as the collection `name`, or put it into quarantine. Under lock, reserved. */
-static nx_status add_collection(nx_store *s, const char *folder, const char *name, nx_error *err)
+/* Open the folder as the collection `name`; one that was there before goes into quarantine when
+ * that fails. Under lock, reserved. */
+static nx_status add_collection(nx_store *s, const char *folder, const char *name, bool fresh,
+                                nx_error *err)
 {
     entry     e = {.name = nx_strdup(name)};
     char      path[PATH_CAP];
@@ -168,7 +170,7 @@ static nx_status add_collection(nx_store *s, const char *folder, const char *nam
     nx_status st = e.name ? path_of(path, s, folder, "", err) : nx_fail(err, NX_ENOMEM, "%s", name);
 
     if (!st) st = nx_collection_open(&e.c, s->disk, path, nx_str_of(name), &s->options, &e.why);
-    if (!e.c && (!e.name || st == NX_ENOMEM || !e.why.status)) {
+    if (!e.c && (fresh || !e.name || st == NX_ENOMEM || !e.why.status)) {
         if (err && e.why.status) *err = e.why;
         nx_free(e.name);
         return st;
@@ -283,7 +285,7 @@ static nx_status open_collections(nx_store *s, nx_error *err)
                 (void)s->disk->ops->remove_dir(s->disk, path, NULL);
         } else if (name_of(name, names[i])) { /* not .lock: a name's dot is written %2E */
             st = reserve_entry(s, err);
-            if (!st) st = add_collection(s, names[i], name, err);
+            if (!st) st = add_collection(s, names[i], name, false, err);
         }
     }
     nx_free(names);
@@ -372,6 +374,20 @@ static nx_status make_folder(nx_store *s, const char *folder, const nx_config *c
     return st;
 }
 
+/* The folder gets another name, and then goes. */
+static nx_status remove_folder(nx_store *s, const char *folder, nx_error *err)
+{
+    char      gone[PATH_CAP], path[PATH_CAP];
+    nx_status st = path_of(gone, s, folder, ".gone", err);
+
+    if (!st) st = path_of(path, s, folder, "", err);
+    if (!st) st = s->disk->ops->remove_dir(s->disk, gone, err);
+    if (!st) st = s->disk->ops->rename(s->disk, path, gone, err);
+    if (!st) st = s->disk->ops->sync_dir(s->disk, s->dir, err);
+    if (!st) (void)s->disk->ops->remove_dir(s->disk, gone, NULL); /* else when it opens */
+    return st;
+}
+
 nx_status nx_store_create_collection(nx_store *s, nx_str name, const nx_config *config,
                                      nx_error *err)
 {
@@ -388,22 +404,11 @@ nx_status nx_store_create_collection(nx_store *s, nx_str name, const nx_config *
     if (found) st = nx_fail(err, NX_EBUSY, "Collection `%s` already exists!", text);
     if (!st) st = reserve_entry(s, err);
     if (!st) st = make_folder(s, folder, config, err);
-    if (!st) st = add_collection(s, folder, text, err);
+    if (!st) {
+        st = add_collection(s, folder, text, true, err);
+        if (st) (void)remove_folder(s, folder, NULL);
+    }
     pthread_mutex_unlock(&s->lock);
-    return st;
-}
-
-/* The folder gets another name, and then goes. */
-static nx_status remove_folder(nx_store *s, const char *folder, nx_error *err)
-{
-    char      gone[PATH_CAP], path[PATH_CAP];
-    nx_status st = path_of(gone, s, folder, ".gone", err);
-
-    if (!st) st = path_of(path, s, folder, "", err);
-    if (!st) st = s->disk->ops->remove_dir(s->disk, gone, err);
-    if (!st) st = s->disk->ops->rename(s->disk, path, gone, err);
-    if (!st) st = s->disk->ops->sync_dir(s->disk, s->dir, err);
-    if (!st) (void)s->disk->ops->remove_dir(s->disk, gone, NULL); /* else when it opens */
     return st;
 }
 

@@ -6,9 +6,10 @@
  *   pieces of 512 bytes; of unsynced names (made, renamed, removed) all, none or any of them. The
  *   disk itself goes on, so one run gives many such states: `hook` is called before each call.
  * - room: the disk is full beyond so many bytes.
+ * - bad_page: the n-th page of 4 KiB that is mapped from now on can't be read: SIGBUS.
  *
- * A sync that fails leaves it open which of the unsynced pieces are there, and they are not written
- * again by a later sync: as Linux does.
+ * A sync that fails leaves it open which of the unsynced pieces are there, and the others are not
+ * written by a later sync, unless they are written anew: as Linux does.
  */
 #ifndef NX_TESTS_STORE_SIM_DISK_H
 #define NX_TESTS_STORE_SIM_DISK_H
@@ -18,16 +19,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "os/disk.h"
 
-enum { SIM_SECTOR = 512, SIM_FILES = 256, SIM_PATH = 200 };
+enum { SIM_SECTOR = 512, SIM_FILES = 256, SIM_PATH = 200, SIM_PAGE = 4096 };
 
 /* What a file is: its bytes as programs see them, and as the platter has them. */
 typedef struct sim_node {
     uint8_t *now, *safe;
     size_t   now_n, safe_n, now_cap, safe_cap;
+    uint8_t *lost; /* a byte for each piece of now: 1, a sync failed and it isn't written again */
+    size_t   lost_n, lost_cap;
     int      refs; /* names in both views, open handles */
 } sim_node;
 
@@ -49,7 +54,9 @@ typedef struct sim_disk {
     int64_t         fail_at; /* calls until one fails; < 0 never */
     bool            fail_forever;
     int64_t         n_calls, n_syncs;
+    int64_t         bad_page; /* mapped pages until one that can't be read; < 0 none */
     bool            locked;
+    uint64_t        rng;                         /* what a failed sync leaves */
     void (*hook)(struct sim_disk *d, void *ctx); /* under the lock */
     void *hook_ctx;
 } sim_disk;
@@ -72,6 +79,7 @@ static inline void sim_release(sim_node *node)
     if (!node || --node->refs > 0) return;
     free(node->now);
     free(node->safe);
+    free(node->lost);
     free(node);
 }
 
@@ -216,6 +224,30 @@ static inline nx_status sim_read(nx_disk *disk, nx_disk_file *f, void *out, size
     SIM_END
 }
 
+static inline size_t sim_sectors(size_t n)
+{
+    return (n + SIM_SECTOR - 1) / SIM_SECTOR;
+}
+
+/* What is written anew will be synced again. */
+static inline void sim_unlose(sim_node *o, size_t at, size_t n)
+{
+    for (size_t i = at / SIM_SECTOR; i < sim_sectors(at + n) && i < o->lost_n; i++) o->lost[i] = 0;
+}
+
+static inline bool sim_is_lost(const sim_node *o, size_t sector)
+{
+    return sector < o->lost_n && o->lost[sector];
+}
+
+/* Piece i of what programs see gets to the platter. */
+static inline void sim_save_sector(sim_node *o, size_t i)
+{
+    size_t at = i * SIM_SECTOR, n = o->now_n - at < SIM_SECTOR ? o->now_n - at : SIM_SECTOR;
+
+    memcpy(o->safe + at, o->now + at, n);
+}
+
 static inline nx_status sim_write(nx_disk *disk, nx_disk_file *f, const void *bytes, size_t n,
                                   uint64_t at, nx_error *err)
 {
@@ -231,6 +263,7 @@ static inline nx_status sim_write(nx_disk *disk, nx_disk_file *f, const void *by
     }
     if (at + n > o->now_n) sim_resize(&o->now, &o->now_n, &o->now_cap, at + n);
     if (n) memcpy(o->now + at, bytes, n);
+    sim_unlose(o, (size_t)at, n);
     SIM_END
 }
 
@@ -241,6 +274,8 @@ static inline nx_status sim_truncate(nx_disk *disk, nx_disk_file *f, uint64_t by
         st = sim_refuse(err, f->path, "truncate");
     else
         sim_resize(&f->node->now, &f->node->now_n, &f->node->now_cap, (size_t)bytes);
+    if (!st && sim_sectors((size_t)bytes) < f->node->lost_n)
+        f->node->lost_n = sim_sectors((size_t)bytes);
     SIM_END
 }
 
@@ -249,13 +284,34 @@ static inline nx_status sim_sync(nx_disk *disk, nx_disk_file *f, nx_error *err)
     SIM_BEGIN
     sim_node *o = f->node;
     d->n_syncs++;
-    if (sim_fails(d)) {
+    bool fails = sim_fails(d), nothing = fails && sim_random(&d->rng) % 2;
+    if (fails) {
         st = sim_refuse(err, f->path, "sync");
-    } else {
-        sim_resize(&o->safe, &o->safe_n, &o->safe_cap, o->now_n);
-        if (o->now_n) memcpy(o->safe, o->now, o->now_n);
+        sim_resize(&o->lost, &o->lost_n, &o->lost_cap, sim_sectors(o->now_n));
+    }
+    if (!nothing) sim_resize(&o->safe, &o->safe_n, &o->safe_cap, o->now_n);
+    for (size_t i = 0; i < sim_sectors(o->now_n); i++) {
+        if (sim_is_lost(o, i)) continue;
+        if (nothing || (fails && sim_random(&d->rng) % 2))
+            o->lost[i] = 1;
+        else
+            sim_save_sector(o, i);
     }
     SIM_END
+}
+
+/* A page of a file that has none: touching it is SIGBUS. */
+static inline void sim_spoil_page(sim_disk *d, uint8_t *pages, size_t n)
+{
+    if (d->bad_page < 0) return;
+    d->bad_page -= (int64_t)n;
+    if (d->bad_page >= 0) return;
+    FILE *empty = tmpfile();
+    if (!empty) abort();
+    void *p = mmap(pages + ((int64_t)n + d->bad_page) * SIM_PAGE, SIM_PAGE, PROT_READ,
+                   MAP_SHARED | MAP_FIXED, fileno(empty), 0);
+    if (p == MAP_FAILED) abort();
+    fclose(empty);
 }
 
 static inline nx_status sim_map(nx_disk *disk, nx_disk_map *out, const char *path, nx_error *err)
@@ -269,9 +325,11 @@ static inline nx_status sim_map(nx_disk *disk, nx_disk_map *out, const char *pat
         st = nx_fail(err, NX_ENOENT, "%s: no such file", path);
     } else if (d->now.v[i].node->now_n) {
         out->bytes = d->now.v[i].node->now_n;
-        void *p = NULL;
-        if (posix_memalign(&p, 4096, out->bytes)) abort();
+        uint8_t *p =
+            mmap(NULL, out->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED) abort();
         memcpy(p, d->now.v[i].node->now, out->bytes);
+        sim_spoil_page(d, p, (out->bytes + SIM_PAGE - 1) / SIM_PAGE);
         out->data = out->own = p;
     }
     SIM_END
@@ -280,7 +338,7 @@ static inline nx_status sim_map(nx_disk *disk, nx_disk_map *out, const char *pat
 static inline void sim_unmap(nx_disk *disk, nx_disk_map *m)
 {
     (void)disk;
-    free(m->own);
+    if (m->own) munmap(m->own, m->bytes);
     *m = (nx_disk_map){0};
 }
 
@@ -463,6 +521,7 @@ static inline void sim_init(sim_disk *d)
     d->base.ops = &sim_ops;
     d->room = UINT64_MAX / 2;
     d->fail_at = -1;
+    d->bad_page = -1;
     pthread_mutex_init(&d->lock, NULL);
 }
 
@@ -485,6 +544,7 @@ static inline sim_node *sim_crash_node(const sim_node *o, uint64_t *rng)
     for (size_t at = 0; at < o->now_n && at < n; at += SIM_SECTOR) {
         size_t len = o->now_n - at < SIM_SECTOR ? o->now_n - at : SIM_SECTOR;
         if (len > n - at) len = n - at;
+        if (sim_is_lost(o, at / SIM_SECTOR)) continue;
         if (sim_random(rng) % 4 < mood) memcpy(c->now + at, o->now + at, len);
     }
     sim_resize(&c->safe, &c->safe_n, &c->safe_cap, n);

@@ -88,28 +88,83 @@ static nx_status request(rig *r, nx_error *err)
 
 /* ---- The power goes ---- */
 
+static void open_after_crash(nx_store **store, nx_collection **c, sim_disk *disk, rig *r)
+{
+    nx_error err;
+
+    r->n_states++;
+    if (open_on(store, c, disk, &err))
+        fail_msg("after a crash (state %d): %s", r->n_states, err.text);
+}
+
+/* With the request under way, or without it: which of them. */
+static const model *which_state(rig *r, nx_collection *c)
+{
+    const char *x = model_differs(&r->before, c);
+
+    if (!*x) return &r->before;
+    x = model_differs(&r->after, c);
+    if (*x) fail_msg("after a crash (state %d): %s", r->n_states, x);
+    return &r->after;
+}
+
+/* The power goes again while the store opens. */
+typedef struct again {
+    rig *r;
+    int  calls_left;
+} again;
+
+static void crash_again(sim_disk *d, void *ctx)
+{
+    again         *a = ctx;
+    sim_disk       third;
+    nx_store      *store;
+    nx_collection *c;
+
+    if (a->calls_left-- != 0) return;
+    sim_crash(&third, d, sim_random(&a->r->rng));
+    open_after_crash(&store, &c, &third, a->r);
+    which_state(a->r, c);
+    nx_collection_release(c);
+    nx_store_close(store);
+    sim_free(&third);
+}
+
+/* What was shown stays, should the power go once more: recovery is complete, and repeatable. */
+static void check_it_stays(rig *r, sim_disk *disk, const model *shown)
+{
+    sim_disk       third;
+    nx_store      *store;
+    nx_collection *c;
+
+    sim_crash(&third, disk, sim_random(&r->rng));
+    open_after_crash(&store, &c, &third, r);
+    const char *x = model_differs(shown, c);
+    if (*x) fail_msg("after a second crash (state %d): %s", r->n_states, x);
+    nx_collection_release(c);
+    nx_store_close(store);
+    sim_free(&third);
+}
+
 static void check_state(sim_disk *d, void *ctx)
 {
     rig           *r = ctx;
+    again          a = {.r = r, .calls_left = (int)(sim_random(&r->rng) % 24)};
     sim_disk       after;
     nx_store      *store;
     nx_collection *c;
-    nx_error       err;
 
     if (sim_random(&r->rng) % 3) return;
-    r->n_states++;
-    uint64_t seed = sim_random(&r->rng);
-    sim_crash(&after, d, seed);
-    if (open_on(&store, &c, &after, &err)) fail_msg("after a crash: %s", err.text);
-    const char *x = model_differs(&r->before, c);
-    if (*x) x = model_differs(&r->after, c);
-    if (*x) fail_msg("after a crash (state %d): %s", r->n_states, x);
+    sim_crash(&after, d, sim_random(&r->rng));
+    after.hook_ctx = &a;
+    after.hook = crash_again;
+    open_after_crash(&store, &c, &after, r);
+    after.hook = NULL;
+    const model *shown = which_state(r, c);
+    check_it_stays(r, &after, shown);
     nx_collection_release(c);
     nx_store_close(store);
-    /* And the next one finds the same: recovery is complete, and repeatable. */
-    if (open_on(&store, &c, &after, &err)) fail_msg("after a second start: %s", err.text);
-    nx_collection_release(c);
-    nx_store_close(store);
+    check_it_stays(r, &after, shown);
     sim_free(&after);
 }
 
@@ -188,6 +243,23 @@ static void creating_and_dropping_are_whole(void **state)
 
 /* ---- The n-th call fails ---- */
 
+/* And the power goes now. */
+static void crash_after_failure(rig *r, int64_t n)
+{
+    sim_disk       copy;
+    nx_store      *store;
+    nx_collection *c;
+
+    for (int i = 0; i < 3; i++) {
+        sim_crash(&copy, &r->disk, (uint64_t)n * 31 + (uint64_t)i);
+        open_after_crash(&store, &c, &copy, r);
+        which_state(r, c);
+        nx_collection_release(c);
+        nx_store_close(store);
+        sim_free(&copy);
+    }
+}
+
 /* Requests, flushes and reopening with one failing call, or all from it on. False: n was beyond. */
 static bool run_with_failure(int64_t n, bool forever)
 {
@@ -210,9 +282,11 @@ static bool run_with_failure(int64_t n, bool forever)
         if (i % 5 == 4) (void)nx_collection_flush(r.c, NULL);
     }
     bool beyond = r.disk.n_calls - calls <= n;
+    crash_after_failure(&r, n);
     nx_collection_release(r.c);
     nx_store_close(r.store);
     sim_fail_at(&r.disk, -1, false);
+    crash_after_failure(&r, n);
     if (open_on(&r.store, &r.c, &r.disk, &err)) fail_msg("call %lld: %s", (long long)n, err.text);
     const char *d = model_differs(&r.before, r.c);
     if (*d) d = model_differs(&r.after, r.c);
