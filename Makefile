@@ -13,6 +13,12 @@ CTEST   := ctest --output-on-failure --no-tests=error --parallel $(JOBS)
 COUNT   ?= 20000
 CASES   ?= 5000
 SECONDS ?= 60
+# The store's: kills over so many points, crash states, flipped bits, seconds of threads under tsan
+KILLS          ?= 1000
+KILL_POINTS    ?= 1000000
+STATES         ?= 10000
+FLIPS          ?= 10000
+THREAD_SECONDS ?= 2
 
 .DEFAULT_GOAL := build
 .PHONY: build demo test asan tsan bench torture soak fuzz format format-check layers tidy install \
@@ -41,21 +47,26 @@ asan: ## Unit, golden, short fuzz and torture tests under address and UB sanitiz
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
 	@$(CTEST) --test-dir $(BUILD)/asan --output-junit junit.xml -L 'unit|golden|fuzz|torture'
 
-tsan: ## Unit tests and the whole server under the thread sanitizer
+tsan: ## Unit tests under the thread sanitizer; THREAD_SECONDS=300: the store's readers and writers
 	@./setup asan
 	@cmake --preset tsan
 	@cmake --build $(BUILD)/tsan --parallel $(JOBS)
-	@$(CTEST) --test-dir $(BUILD)/tsan --output-junit junit.xml -L unit
+	@NX_THREAD_SECONDS=$(THREAD_SECONDS) $(CTEST) --test-dir $(BUILD)/tsan --output-junit junit.xml -L unit
 
 bench: build ## Speed on this machine, into bench/results (minutes)
 	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load
 	@bench/run.sh $(RELEASE)/nexus
 
-torture: build ## Long mutation runs under sanitizers, COUNT=20000; CASES=5000 requests of the API
+torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, STATES, FLIPS
 	@./setup asan
 	@cmake --preset asan
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
-	@NX_TORTURE_COUNT=$(COUNT) $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
+	@NX_TORTURE_COUNT=$(COUNT) NX_CRASH_STATES=$(STATES) NX_FLIPS=$(FLIPS) \
+	    $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
+	@cmake --preset release -DBUILD_TESTING=ON
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target torture_store torture_full
+	@NX_KILLS=$(KILLS) NX_KILL_POINTS=$(KILL_POINTS) $(RELEASE)/tests/torture/torture_store
+	@NX_FULL_ROUNDS=100 $(RELEASE)/tests/torture/torture_full || [ $$? = 77 ]
 	@tools/venv.sh
 	@NX_SCHEMATHESIS_CASES=$(CASES) NEXUS_BIN=$(RELEASE)/nexus \
 	    tests/with-venv tests/parity/test_schemathesis.py || [ $$? = 77 ]

@@ -120,5 +120,8 @@ function(nx_tests)
     set_tests_properties(unit/${folder}/${name} PROPERTIES LABELS unit SKIP_RETURN_CODE 77
       TIMEOUT 300 ENVIRONMENT "${NX_TEST_ENV}")
   endforeach()
+  # Short by themselves; `make torture` and `make tsan` give them larger counts.
+  set_tests_properties(unit/store/test_crash PROPERTIES LABELS "unit;torture" TIMEOUT 7200)
+  set_tests_properties(unit/store/test_threads PROPERTIES TIMEOUT 7200)
   add_subdirectory(tests)
 endfunction()

@@ -1,21 +1,22 @@
 /* Protects: writers, readers and the tidying thread at once: what is acknowledged is seen from
  * then on, a request is seen whole or not at all, and no reader sees anything else. `make tsan`
- * watches.
+ * watches: `make tsan THREAD_SECONDS=300` for longer.
  *
- * NX_THREAD_OPS (150) requests of each writer. */
+ * NX_THREAD_SECONDS (2): how long. */
 #include "model.h"
 
 #include <pthread.h>
 #include <unistd.h>
 
+#include "os/clock.h"
 #include "os/dir.h"
 
-enum { WRITERS = 4, READERS = 4, PAIRS = 20, DIM = 16 };
+enum { WRITERS = 8, READERS = 8, PAIRS = 20, DIM = 16 };
 
 typedef struct shared {
     nx_store      *store;
     nx_collection *c;
-    int            n_ops;
+    int64_t        until_ns;
     atomic_int     writers_left;
     atomic_int     acked[WRITERS][PAIRS]; /* the counter that was acknowledged last */
     atomic_int     n_faults;
@@ -74,7 +75,7 @@ static void *write_pairs(void *ctx)
     shared       *s = t->s;
     nx_point_copy copy = {0};
 
-    for (int op = 1; op <= s->n_ops; op++) {
+    for (int op = 1; nx_clock_ns() < s->until_ns; op++) {
         int        pair = op * 7 % PAIRS;
         nx_writes *b = nx_writes_create(s->c);
         nx_error   err;
@@ -111,6 +112,13 @@ static void *read_pairs(void *ctx)
         int          a = counter_of(s, snap, &copy, number_of(writer, pair, 0));
         int          b = counter_of(s, snap, &copy, number_of(writer, pair, 1));
         if (a != b) complain(s, "half a request is seen");
+        if (round % 64 == 9) {
+            nx_collection_stats stats;
+            nx_error            err;
+            nx_collection_read_stats(s->c, &stats);
+            if (stats.status) complain(s, "a status that isn't good");
+            if (nx_collection_check(s->c, &err)) complain(s, err.text);
+        }
         if (round % 4 == 0) {
             float     q[DIM] = {1};
             nx_hit    hits[8];
@@ -152,13 +160,14 @@ static nx_status open_store(shared *s, const char *dir)
 static void writers_and_readers_agree(void **state)
 {
     char        dir[] = "/tmp/nexus-store-XXXXXX";
-    const char *ops = getenv("NX_THREAD_OPS");
+    const char *seconds = getenv("NX_THREAD_SECONDS");
     shared     *s = calloc(1, sizeof *s);
     task        tasks[WRITERS + READERS];
 
     (void)state;
     assert_non_null(mkdtemp(dir));
-    s->n_ops = ops && atoi(ops) > 0 ? atoi(ops) : 150;
+    s->until_ns =
+        nx_clock_ns() + (seconds && atoi(seconds) > 0 ? atoi(seconds) : 2) * (int64_t)1000000000;
     atomic_store(&s->writers_left, WRITERS);
     assert_int_equal(open_store(s, dir), NX_OK);
     for (int i = 0; i < WRITERS + READERS; i++) {
