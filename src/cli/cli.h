@@ -63,6 +63,7 @@ int nx_cmd_generate(int argc, char **argv);
 int nx_cmd_chat(int argc, char **argv);
 int nx_cmd_tokenize(int argc, char **argv);
 int nx_cmd_embed(int argc, char **argv);
+int nx_cmd_rerank(int argc, char **argv);
 int nx_cmd_detokenize(int argc, char **argv);
 int nx_cmd_template(int argc, char **argv);
 int nx_cmd_logits(int argc, char **argv);

@@ -17,6 +17,7 @@ static const nx_command table[] = {
     {"detokenize", "print the text of token ids", nx_cmd_detokenize},
     {"template", "print what a chat template makes of messages", nx_cmd_template},
     {"embed", "print what texts mean, as vectors", nx_cmd_embed},
+    {"rerank", "put passages in the order in which they answer", nx_cmd_rerank},
     {"info", "say what a model file holds and what it takes to run", nx_cmd_info},
     {"logits", "show what a model thinks comes next, at every position", nx_cmd_logits},
     {"bench", "time a model, or random weights of a real shape", nx_cmd_bench},

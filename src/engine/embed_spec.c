@@ -7,7 +7,7 @@
 
 #define KEY "nexus.embedding."
 
-enum { POOLING_NONE = 0, POOLING_RANK = 4, POOLING_MAX = 1000, PROMPT_MAX = 4096 };
+enum { POOLING_NONE = 0, POOLING_MAX = 1000, PROMPT_MAX = 4096 };
 
 static const char *pooling_key(char *out, size_t cap, const nx_checkpoint *cp)
 {
@@ -29,13 +29,24 @@ static const nx_arch *arch_of(const nx_checkpoint *cp)
     return NULL;
 }
 
+int64_t nx_embed_pooling_of(const nx_checkpoint *cp)
+{
+    char    key[96];
+    int64_t type = POOLING_NONE;
+
+    if (nx_meta_int(cp, pooling_key(key, sizeof key, cp), &type, 0, POOLING_MAX, false, NULL))
+        return POOLING_NONE;
+    return type;
+}
+
 bool nx_embed_spec_present(const nx_checkpoint *cp)
 {
     const nx_arch *arch = arch_of(cp);
     char           key[96];
 
-    return (arch && arch->encoder) ||
-           nx_checkpoint_meta(cp, pooling_key(key, sizeof key, cp)) != NULL;
+    return nx_embed_pooling_of(cp) != NX_POOLING_RANK &&
+           ((arch && arch->encoder) ||
+            nx_checkpoint_meta(cp, pooling_key(key, sizeof key, cp)) != NULL);
 }
 
 static nx_status read_pooling(nx_embed_spec *s, const nx_checkpoint *cp, const nx_model *m,
@@ -53,10 +64,13 @@ static nx_status read_pooling(nx_embed_spec *s, const nx_checkpoint *cp, const n
                        "them",
                        nx_checkpoint_path(cp));
     if (type == POOLING_NONE) type = NX_POOLING_MEAN;
+    if (type == NX_POOLING_RANK)
+        return nx_fail(err, NX_EUNSUPPORTED,
+                       "%.300s: a reranker, which makes no vectors. Name an embedding model",
+                       nx_checkpoint_path(cp));
     if (type > NX_POOLING_LAST)
         return nx_meta_fail(cp, key, NX_EUNSUPPORTED, err,
-                            "%lld%s, expected 1 (mean), 2 (cls) or 3 (last)", (long long)type,
-                            type == POOLING_RANK ? " (a reranker)" : "");
+                            "%lld, expected 1 (mean), 2 (cls) or 3 (last)", (long long)type);
     s->pooling = (nx_pooling)type;
     return NX_OK;
 }
@@ -100,7 +114,20 @@ nx_status nx_embed_spec_read(nx_embed_spec *out, const nx_checkpoint *cp, const 
 
 const char *nx_pooling_name(nx_pooling pooling)
 {
-    static const char *const names[] = {"none", "mean", "cls", "last"};
+    static const char *const names[] = {"none", "mean", "cls", "last", "rank"};
 
     return names[pooling];
+}
+
+const char *nx_embed_alias(nx_str name)
+{
+    static const char *const names[][2] = {
+        {"fast", "sentence-transformers/all-MiniLM-L6-v2"},
+        {"balanced", "sentence-transformers/all-mpnet-base-v2"},
+        {"quality", "sentence-transformers/all-MiniLM-L12-v2"},
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (nx_str_eq(name, nx_str_of(names[i][0]))) return names[i][1];
+    return NULL;
 }

@@ -1,7 +1,7 @@
 /* embedder.c - packs pieces of texts into steps, pools what comes out, and remembers it.
  *
- * Locks: `lock` guards the turns and the cache, and is never held while anything is computed. Whose
- *        turn it is owns the walk.
+ * Locks: `lock` guards the cache, and is never held while anything is computed. Whose turn it is owns
+ *        the walk.
  */
 #include "engine/embedder.h"
 
@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "engine/embed_pieces.h"
+#include "engine/turns.h"
 #include "model/walk.h"
 #include "net/digest.h"
 
@@ -21,10 +22,9 @@ struct nx_embedder {
     nx_embed_spec spec;
 
     pthread_mutex_t lock;
-    pthread_cond_t  next_turn;
-    uint64_t        n_turns, turn; /* handed out; whose it is */
     nx_embed_cache *cache;
 
+    nx_turns    turns;
     nx_walk    *walk;
     int32_t     n_batch;
     nx_walk_seq seqs[SEQS_MAX];
@@ -85,7 +85,7 @@ nx_status nx_embedder_open(nx_embedder **out, nx_llm *llm, const nx_embedder_opt
     }
     e->llm = llm;
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->next_turn, NULL);
+    nx_turns_init(&e->turns);
     nx_status st = open_parts(e, opt ? opt : &usual, err);
     if (st) {
         nx_embedder_close(e);
@@ -101,7 +101,7 @@ void nx_embedder_close(nx_embedder *e)
     nx_walk_destroy(e->walk);
     nx_embed_cache_destroy(e->cache);
     nx_free(e->sum);
-    pthread_cond_destroy(&e->next_turn);
+    nx_turns_free(&e->turns);
     pthread_mutex_destroy(&e->lock);
     nx_llm_close(e->llm);
     nx_free(e);
@@ -134,24 +134,6 @@ void nx_embedder_cache_clear(nx_embedder *e)
 {
     pthread_mutex_lock(&e->lock);
     nx_embed_cache_clear(e->cache);
-    pthread_mutex_unlock(&e->lock);
-}
-
-/* ---- Turns ---- */
-
-static void wait_for_turn(nx_embedder *e)
-{
-    pthread_mutex_lock(&e->lock);
-    uint64_t mine = e->n_turns++;
-    while (e->turn != mine) pthread_cond_wait(&e->next_turn, &e->lock);
-    pthread_mutex_unlock(&e->lock);
-}
-
-static void end_turn(nx_embedder *e)
-{
-    pthread_mutex_lock(&e->lock);
-    e->turn++;
-    pthread_cond_broadcast(&e->next_turn);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -316,14 +298,14 @@ static int32_t pack(request *r)
 
 static nx_status step(request *r)
 {
-    wait_for_turn(r->e);
+    nx_turns_wait(&r->e->turns);
     nx_status st = make_room(r);
     if (!st) {
         int32_t n = pack(r);
         nx_walk_encode(r->e->walk, r->e->seqs, n, on_hidden, r);
         r->first += n;
     }
-    end_turn(r->e);
+    nx_turns_end(&r->e->turns);
     return st;
 }
 

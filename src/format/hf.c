@@ -173,7 +173,8 @@ static nx_status read_config(nx_checkpoint *cp, nx_error *err)
     st = nx_json_parse(&hf->config_doc, hf->config_shown, text.p, text.len, NX_JSON_PYTHON, err);
     if (st) return st;
     nx_hf_sentence sentence = {0};
-    nx_hf_facts    facts = {.model_name = model_name(cp, name, sizeof name), .sentence = &sentence};
+    sentence.ranks = nx_hf_config_ranks(hf->config_doc.root);
+    nx_hf_facts facts = {.model_name = model_name(cp, name, sizeof name), .sentence = &sentence};
     st = nx_hf_sentence_read(&sentence, hf, err);
     if (!st)
         st = nx_hf_config_read(&hf->config, hf->config_shown, hf->config_doc.root, &facts, err);
@@ -232,8 +233,11 @@ static nx_status add_tensor(nx_checkpoint *cp, nx_hf_raw *raw, nx_error *err)
     *e = (nx_gguf_tensor){.entry_at = raw->t->at, .part = raw->shard};
     nx_status st = nx_hf_bnb_read(hf, raw, &e->t, &quantised, err);
     if (st) return st;
-    if (nx_hf_name_ignored(raw->t->name)) return NX_OK;
-    if (!nx_hf_name_map(hf->config.arch, raw->t->name, name, sizeof name, &layout))
+    layout = NX_HF_AS_IT_IS;
+    bool head =
+        hf->config.ranks && nx_hf_rank_map(hf->config.arch, raw->t->name, name, sizeof name);
+    if (!head && nx_hf_name_ignored(raw->t->name)) return NX_OK;
+    if (!head && !nx_hf_name_map(hf->config.arch, raw->t->name, name, sizeof name, &layout))
         return refuse_unknown(hf, raw, err);
     if (hf->config.head_tied && strcmp(name, "output.weight") == 0) return NX_OK;
     if (!quantised) st = plain_tensor(hf, raw, &e->t, err);

@@ -180,6 +180,26 @@ static const nx_hf_name bert_names[] = {
     END,
 };
 
+/* Of ...ForSequenceClassification: cls and cls.output as llama.cpp has them. */
+static const nx_hf_name bert_rank_names[] = {
+    {"bert.pooler.dense", "cls", 0},
+    {"classifier", "cls.output", 0},
+    END,
+};
+
+static const nx_hf_name roberta_rank_names[] = {
+    {"classifier.dense", "cls", 0},
+    {"classifier.out_proj", "cls.output", 0},
+    END,
+};
+
+static const nx_hf_name modern_rank_names[] = {
+    {"head.dense", "cls", 0},
+    {"head.norm", "cls.norm", 0},
+    {"classifier", "cls.output", 0},
+    END,
+};
+
 static const nx_hf_name roberta_names[] = {
     BERT_EMBEDDING,
     {"embeddings.position_embeddings", "position_embd", NX_HF_POSITIONS},
@@ -591,7 +611,8 @@ static const nx_hf_arch archs[] = {
         .stem = "Bert",
         .prefixes = bert_prefixes,
         .names = bert_names,
-        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES,
+        .rank_names = bert_rank_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES | NX_HF_RANKS,
         .vocab = 30522,
         .embd = 768,
         .ff = 3072,
@@ -608,7 +629,9 @@ static const nx_hf_arch archs[] = {
         .stem = "XLMRoberta",
         .prefixes = roberta_prefixes,
         .names = roberta_names,
-        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES | NX_HF_ROBERTA,
+        .rank_names = roberta_rank_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES | NX_HF_ROBERTA |
+                  NX_HF_RANKS,
         .vocab = 30522,
         .embd = 768,
         .ff = 3072,
@@ -625,7 +648,9 @@ static const nx_hf_arch archs[] = {
         .stem = "Roberta",
         .prefixes = roberta_prefixes,
         .names = roberta_names,
-        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES | NX_HF_ROBERTA,
+        .rank_names = roberta_rank_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_NO_ROPE | NX_HF_ENCODER | NX_HF_TYPES | NX_HF_ROBERTA |
+                  NX_HF_RANKS,
         .vocab = 50265,
         .embd = 768,
         .ff = 3072,
@@ -677,7 +702,8 @@ static const nx_hf_arch archs[] = {
         .stem = "ModernBert",
         .prefixes = modern_prefixes,
         .names = modern_names,
-        .traits = NX_HF_LAYER_NORM | NX_HF_ENCODER | NX_HF_TWO_ROPES | NX_HF_MODERN,
+        .rank_names = modern_rank_names,
+        .traits = NX_HF_LAYER_NORM | NX_HF_ENCODER | NX_HF_TWO_ROPES | NX_HF_MODERN | NX_HF_RANKS,
         .vocab = 50368,
         .embd = 768,
         .ff = 1152,
@@ -857,6 +883,17 @@ bool nx_hf_name_map(const nx_hf_arch *arch, nx_str name, char *out, size_t cap,
     return map_stem(arch, name, suffix, out, cap, layout);
 }
 
+bool nx_hf_rank_map(const nx_hf_arch *arch, nx_str name, char *out, size_t cap)
+{
+    nx_str  suffix;
+    numbers found;
+
+    if (!take_suffix(&name, &suffix)) return false;
+    for (const nx_hf_name *n = arch->rank_names; n && n->hf; n++)
+        if (match(n->hf, name, &found)) return fill(out, cap, n->gguf, &found, suffix);
+    return false;
+}
+
 /* The last of them is that of a model on its own. */
 static const char *plain_prefix(const nx_hf_arch *arch)
 {
@@ -881,5 +918,7 @@ bool nx_hf_name_back(const nx_hf_arch *arch, const char *gguf, char *out, size_t
         memcpy(out, prefix, len);
         return fill(out + len, cap - len, n->hf, &found, suffix);
     }
+    for (const nx_hf_name *n = arch->rank_names; n && n->hf; n++)
+        if (match(n->gguf, stem, &found)) return fill(out, cap, n->hf, &found, suffix);
     return false;
 }

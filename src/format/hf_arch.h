@@ -55,6 +55,7 @@ enum {                            /* nx_hf_arch.traits */
        NX_HF_NOMIC = 1 << 15,
        NX_HF_MODERN = 1 << 16,
        NX_HF_MPNET = 1 << 14, /* likewise, always at 2; biases by distance */
+       NX_HF_RANKS = 1 << 17, /* its class for sequence classification is ours, too: rank_names */
 };
 
 typedef struct nx_hf_arch {
@@ -63,6 +64,7 @@ typedef struct nx_hf_arch {
     const char        *stem;       /* of its classes: "Llama" in LlamaForCausalLM */
     const char *const *prefixes;   /* that names may have: "model.", longest first; NULL ends */
     const nx_hf_name  *names;      /* an entry without hf ends */
+    const nx_hf_name  *rank_names; /* the head of NX_HF_RANKS, without any prefix of names */
     unsigned           traits;
     /* Defaults of the configuration class. */
     int32_t      vocab, embd, ff, layers, heads;
@@ -87,6 +89,9 @@ const nx_hf_arch *nx_hf_arch_at(int i); /* NULL behind the last */
 /* Names of tensors that carry nothing we need: buffers that older versions saved, by the end of
  * their name. */
 bool nx_hf_name_ignored(nx_str name);
+
+/* The same for the head of a cross-encoder. */
+bool nx_hf_rank_map(const nx_hf_arch *arch, nx_str name, char *out, size_t cap);
 
 /* The GGUF name of a tensor of this architecture, with its layout, in out[cap]: false when it is
  * none of them, or too long. */

@@ -35,12 +35,28 @@ static void refuse_arch(nx_hf_reader *r, const char *field, nx_str found)
                  nx_printable(shown, sizeof shown, found), known);
 }
 
+#define CLASSIFIES "ForSequenceClassification"
+
+bool nx_hf_config_ranks(const nx_json *root)
+{
+    const nx_json *list = nx_json_get(root, "architectures");
+    const size_t   n = sizeof CLASSIFIES - 1;
+
+    for (size_t i = 0; list && list->type == NX_JSON_ARRAY && i < list->array.n; i++) {
+        const nx_json *name = &list->array.items[i];
+        if (name->type == NX_JSON_STRING && name->text.len > n &&
+            memcmp(name->text.p + name->text.len - n, CLASSIFIES, n) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* "LlamaForCausalLM", "LlamaModel", "GPT2LMHeadModel" for the stem "Llama" or "GPT2". */
 static bool class_fits(nx_str name, const char *stem)
 {
     static const char *const ends[] = {
-        "ForCausalLM", "LMHeadModel",   "Model", "TextModel", "ForConditionalGeneration",
-        "ForMaskedLM", "ForPreTraining"};
+        "ForCausalLM", "LMHeadModel",    "Model",   "TextModel", "ForConditionalGeneration",
+        "ForMaskedLM", "ForPreTraining", CLASSIFIES};
     size_t n = strlen(stem);
 
     if (name.len < n || memcmp(name.p, stem, n) != 0) return false;
@@ -50,10 +66,19 @@ static bool class_fits(nx_str name, const char *stem)
     return false;
 }
 
+/* Others than encoders have such classes, too: not ours. */
+static bool is_known_class(nx_str name, const nx_hf_arch *a)
+{
+    const size_t n = sizeof CLASSIFIES - 1;
+    bool         ranks = name.len > n && memcmp(name.p + name.len - n, CLASSIFIES, n) == 0;
+
+    return class_fits(name, a->stem) && (!ranks || (a->traits & NX_HF_RANKS));
+}
+
 static const nx_hf_arch *arch_of_class(nx_str name)
 {
     for (int i = 0; nx_hf_arch_at(i); i++)
-        if (class_fits(name, nx_hf_arch_at(i)->stem)) return nx_hf_arch_at(i);
+        if (is_known_class(name, nx_hf_arch_at(i))) return nx_hf_arch_at(i);
     return NULL;
 }
 
@@ -68,7 +93,7 @@ static void check_class(nx_hf_reader *r, const nx_json *list)
     }
     for (size_t i = 0; i < list->array.n; i++) {
         const nx_json *name = &list->array.items[i];
-        if (name->type != NX_JSON_STRING || !class_fits(name->text, r->arch->stem))
+        if (name->type != NX_JSON_STRING || !is_known_class(name->text, r->arch))
             refuse_arch(r, "architectures",
                         name->type == NX_JSON_STRING ? name->text : NX_STR("?"));
     }
@@ -462,6 +487,32 @@ static void read_nomic_and_modern(nx_hf_reader *r)
             nx_hf_refuse(r, NX_EUNSUPPORTED, *fields, "true, expected false");
 }
 
+/* A head of one number: a model that tells classes apart is none of ours. */
+static void read_rank(nx_hf_reader *r)
+{
+    const nx_json *labels = nx_json_get(r->root, "id2label");
+    int64_t        n = 2;
+
+    r->out->ranks = true;
+    if (labels && labels->type == NX_JSON_OBJECT) n = (int64_t)labels->object.n;
+    n = nx_hf_int(r, r->root, "num_labels", n, 0, INT32_MAX);
+    if (n != 1)
+        nx_hf_refuse(r, NX_EUNSUPPORTED, "id2label",
+                     "%lld labels, expected 1: a reranker gives one number", (long long)n);
+    nx_hf_put_u32(r, "pooling_type", "architectures", 4);
+    if (!(r->arch->traits & NX_HF_MODERN)) return;
+    const nx_json *act = nx_json_get(r->root, "classifier_activation");
+    const nx_json *pool = nx_json_get(r->root, "classifier_pooling");
+    if (!nx_json_absent(act) && !nx_json_is(act, "gelu"))
+        nx_hf_refuse(r, NX_EUNSUPPORTED, "classifier_activation", "line %u: only gelu is supported",
+                     act->line);
+    if (nx_json_is(pool, "mean"))
+        nx_hf_put_bool(r, "nexus.rank_mean", "classifier_pooling", true);
+    else if (!nx_json_absent(pool) && !nx_json_is(pool, "cls"))
+        nx_hf_refuse(r, NX_EUNSUPPORTED, "classifier_pooling",
+                     "line %u: only cls and mean are supported", pool->line);
+}
+
 /* What no encoder here does, and the segments that it tells apart. */
 static void read_encoder(nx_hf_reader *r)
 {
@@ -511,6 +562,7 @@ static void read_all(nx_hf_reader *r, const nx_json *outer)
     if (r->arch->traits & NX_HF_GRANITE) read_granite(r);
     if (r->arch->traits & NX_HF_GPT2) read_gpt2(r);
     if (r->arch->traits & NX_HF_ENCODER) read_encoder(r);
+    if (nx_hf_config_ranks(outer)) read_rank(r);
     nx_hf_put_sentence(r, r->facts->sentence);
     if (r->arch->traits & NX_HF_NEOX)
         nx_hf_put_bool(r, "use_parallel_residual", "use_parallel_residual",

@@ -39,7 +39,7 @@ typedef struct nx_hf_config {
     nx_hf_factors     factors[2];
     int32_t           n_layers, n_heads, head_dim; /* checked: 1 to some thousands */
     int32_t           position0; /* the row of position 0 in the table of positions */
-    bool              head_tied;
+    bool              head_tied, ranks;
     nx_hf_quant       quant;
     float             int8_threshold; /* of LLM.int8's outliers */
     nx_arena          arena;
@@ -56,7 +56,9 @@ typedef struct nx_hf_facts {
  * found; NX_ENOMEM. On an error c may be half filled: nx_hf_config_free it in every case. */
 nx_status nx_hf_config_read(nx_hf_config *c, const char *file, const nx_json *root,
                             const nx_hf_facts *facts, nx_error *err);
-void      nx_hf_config_free(nx_hf_config *c);
+/* Does it name a class for sequence classification: a cross-encoder? */
+bool nx_hf_config_ranks(const nx_json *root);
+void nx_hf_config_free(nx_hf_config *c);
 
 const nx_hf_origin *nx_hf_config_origin(const nx_hf_config *c, const char *key); /* or NULL */
 

@@ -221,6 +221,7 @@ static nx_status read_prompts(nx_hf_sentence *s, const nx_hf *hf, nx_error *err)
 
 nx_status nx_hf_sentence_read(nx_hf_sentence *s, const nx_hf *hf, nx_error *err)
 {
+    if (s->ranks) return read_lengths(s, hf, err);
     nx_status st = read_modules(s, hf, err);
 
     if (st || !s->present) return st;
@@ -236,13 +237,14 @@ void nx_hf_sentence_free(nx_hf_sentence *s)
 
 void nx_hf_put_sentence(nx_hf_reader *r, const nx_hf_sentence *s)
 {
+    if (s && s->max_len)
+        nx_hf_put_u32(r, "nexus.embedding.length_max", "max_seq_length", s->max_len);
     if (!s || !s->present) return;
     if (s->pooling) nx_hf_put_u32(r, "pooling_type", "pooling_mode", s->pooling);
     nx_hf_put_bool(r, "nexus.embedding.normalise", "modules", s->normalise);
     if (s->leave_out_prompt)
         nx_hf_put_bool(r, "nexus.embedding.pools_prompt", "include_prompt", false);
     if (s->lowercase) nx_hf_put_bool(r, "nexus.embedding.lowercase", "do_lower_case", true);
-    if (s->max_len) nx_hf_put_u32(r, "nexus.embedding.length_max", "max_seq_length", s->max_len);
     nx_hf_put_str(r, "nexus.embedding.prompt_query", "prompts", s->query);
     nx_hf_put_str(r, "nexus.embedding.prompt_passage", "prompts", s->passage);
     nx_hf_put_str(r, "nexus.embedding.prompt", "default_prompt_name", s->usual);

@@ -21,6 +21,7 @@ struct nx_hf;
 /* Zero-initialise. */
 typedef struct nx_hf_sentence {
     bool        present;
+    bool        ranks;   /* set by the caller: of a cross-encoder only lengths are read */
     int         pooling; /* GGUF's number: 1 mean, 2 cls, 3 last; 0: not said */
     bool        normalise, leave_out_prompt, lowercase;
     int64_t     max_len;               /* tokens with those around; 0: not said */

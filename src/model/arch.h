@@ -110,6 +110,8 @@ enum {
     NX_TRAIT_SUM_NORM = 1 << 23,
     NX_TRAIT_REL_BIAS = 1 << 24,
     NX_TRAIT_ATTN_NORM = 1 << 25,
+    NX_TRAIT_RANKS = 1 << 26,
+    NX_TRAIT_RANK_PARTS = 1 << 27, /* biases and norm of its head: as the file has them */
 };
 
 typedef struct nx_slot {

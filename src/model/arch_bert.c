@@ -17,6 +17,7 @@ const nx_arch nx_arch_bert = {
     .out_bias = NX_ALWAYS,
     .ffn_bias = NX_ALWAYS,
     .activation = NX_ACTIVATION_GELU_ERF,
+    .rank_head = NX_RANK_HEAD_TANH,
 };
 
 const nx_arch nx_arch_mpnet = {
@@ -70,4 +71,5 @@ const nx_arch nx_arch_modern_bert = {
     .gated = true,
     .fused_gate_up = true,
     .activation = NX_ACTIVATION_GELU_ERF,
+    .rank_head = NX_RANK_HEAD_GELU,
 };

@@ -106,6 +106,20 @@ static nx_status read_buckets(nx_key_reader *r, nx_hparams *hp, const nx_arch *a
     return st;
 }
 
+/* Pooling of kind 4: a head over what leaves the last layer. */
+static nx_status read_rank(nx_key_reader *r, nx_hparams *hp, const nx_arch *arch)
+{
+    enum { RANK = 4 };
+    int64_t   type = 0;
+    nx_status st = nx_meta_int(r->cp, nx_key_full(r, "pooling_type"), &type, INT32_MIN, INT32_MAX,
+                               false, r->err);
+
+    hp->ranks = type == RANK;
+    if (st || !hp->ranks || arch->rank_head) return st;
+    return nx_meta_fail(r->cp, r->key, NX_EUNSUPPORTED, r->err,
+                        "4 (a reranker): not supported in %s models", arch->name);
+}
+
 /* ---- Attention ---- */
 
 /* Encoders see both ways; a decoder may have been taught to. */
@@ -294,6 +308,7 @@ nx_status nx_hparams_read(nx_hparams *hp, const nx_arch *arch, const nx_checkpoi
     if (!st) st = nx_key_int(&r, "feed_forward_length", &hp->n_ff, 1, N_FF_MAX, 0);
     if (!st) st = read_types(&r, hp, arch);
     if (!st) st = read_buckets(&r, hp, arch);
+    if (!st) st = read_rank(&r, hp, arch);
     if (!st) st = read_norm_eps(&r, hp, arch);
     if (!st) st = read_attention(&r, hp, arch);
     if (!st) st = nx_hparams_read_rope(hp, arch, cp, err);

@@ -18,6 +18,9 @@ typedef enum nx_norm_kind { NX_NORM_RMS, NX_NORM_LAYER } nx_norm_kind;
 /* Norms of queries and keys, before rope. */
 typedef enum nx_qk_norm { NX_QK_NORM_NONE, NX_QK_NORM_HEAD, NX_QK_NORM_WIDTH } nx_qk_norm;
 
+/* What stands between the two products of a cross-encoder's head; none: there is no such model. */
+typedef enum nx_rank_head { NX_RANK_HEAD_NONE, NX_RANK_HEAD_TANH, NX_RANK_HEAD_GELU } nx_rank_head;
+
 /* Whether a kind of weight is there: always, never, or as the file says. */
 typedef enum nx_presence { NX_NEVER, NX_ALWAYS, NX_MAYBE } nx_presence;
 
@@ -53,11 +56,12 @@ typedef struct nx_arch {
     bool          shared_expert, experts_normalise;
 
     /* Sees both ways and has no head: what leaves the last layer is what it makes of a text. */
-    bool    encoder;
-    bool    rel_bias;                    /* learned biases of scores, by distance */
-    bool    embd_norm, token_types;      /* of the embedding; added to it, by segment */
-    bool    embd_scaled;                 /* by sqrt(n_embd) */
-    double  attn_softcap, final_softcap; /* 0: none */
+    bool         encoder;
+    nx_rank_head rank_head; /* it may also be a cross-encoder, with a head of this kind */
+    bool         rel_bias;  /* learned biases of scores, by distance */
+    bool         embd_norm, token_types;      /* of the embedding; added to it, by segment */
+    bool         embd_scaled;                 /* by sqrt(n_embd) */
+    double       attn_softcap, final_softcap; /* 0: none */
     int32_t wide_scale_layers; /* a model of so many layers scales queries by its width / heads */
 } nx_arch;
 
@@ -78,6 +82,7 @@ typedef struct nx_hparams {
     int32_t n_buckets;           /* of distances that have a bias of their own; 0: none */
     int32_t n_types;             /* segments that it tells apart; 0: none */
     bool    both_ways;           /* a token sees those behind it, too */
+    bool    ranks;               /* a cross-encoder: a head makes one number of a pair of texts */
     int32_t n_heads, n_heads_kv; /* n_heads is a multiple of n_heads_kv */
     int32_t head_dim;            /* of queries, keys and values alike */
     float   norm_eps;
@@ -153,13 +158,16 @@ typedef struct nx_model {
     const float   *embd_norm, *embd_norm_b; /* [n_embd] */
     nx_tensor      head;      /* {n_embd, n_vocab}: the same view as tok_embd when tied */
     bool           head_tied; /* or, of an encoder: there is none */
-    const float   *out_norm, *out_norm_b; /* [n_embd]; NULL: none */
-    const float   *rope_factors;          /* [n_rot / 2] that divide the frequencies, or NULL */
-    const float   *rope_factors_long;     /* longrope: in place of rope_factors in long texts */
-    nx_layer      *layers;                /* [n_layers] */
-    uint64_t       n_params;              /* numbers in all its tensors */
-    uint64_t       weights_bytes;         /* bytes of the same in the file */
-    uint64_t       bytes_per_token; /* weight bytes read to compute one token with its logits */
+    nx_tensor      rank;      /* {n_embd, n_embd} of a cross-encoder's head; no data without */
+    nx_tensor      rank_out;  /* {n_embd, 1} */
+    const float   *rank_b, *rank_norm, *rank_norm_b, *rank_out_b; /* NULL: none */
+    const float   *out_norm, *out_norm_b;                         /* [n_embd]; NULL: none */
+    const float   *rope_factors;      /* [n_rot / 2] that divide the frequencies, or NULL */
+    const float   *rope_factors_long; /* longrope: in place of rope_factors in long texts */
+    nx_layer      *layers;            /* [n_layers] */
+    uint64_t       n_params;          /* numbers in all its tensors */
+    uint64_t       weights_bytes;     /* bytes of the same in the file */
+    uint64_t       bytes_per_token;   /* weight bytes read to compute one token with its logits */
 } nx_model;
 
 /* Read the description, find and check every tensor. Errors: NX_EUNSUPPORTED names an unknown

@@ -28,6 +28,18 @@ static const nx_slot model_slots[] = {
      NX_TRAIT_OUT_NORM | NX_TRAIT_NORM_BIAS, NX_ROLE_VECTOR, NULL},
     {"output.weight", MODEL(head), NX_SLOT_MATRIX, NX_SIDE_EMBD, NX_SIDE_VOCAB, NX_TRAIT_HEAD,
      NX_ROLE_HEAD, NULL},
+    {"cls.weight", MODEL(rank), NX_SLOT_MATRIX, NX_SIDE_EMBD, NX_SIDE_EMBD, NX_TRAIT_RANKS,
+     NX_ROLE_ROUTER, NULL},
+    {"cls.bias", MODEL(rank_b), NX_SLOT_VECTOR, NX_SIDE_EMBD, NX_SIDE_ONE, NX_TRAIT_RANK_PARTS,
+     NX_ROLE_VECTOR, NULL},
+    {"cls.norm.weight", MODEL(rank_norm), NX_SLOT_NORM, NX_SIDE_EMBD, NX_SIDE_ONE,
+     NX_TRAIT_RANK_PARTS, NX_ROLE_VECTOR, NULL},
+    {"cls.norm.bias", MODEL(rank_norm_b), NX_SLOT_VECTOR, NX_SIDE_EMBD, NX_SIDE_ONE,
+     NX_TRAIT_RANK_PARTS, NX_ROLE_VECTOR, NULL},
+    {"cls.output.weight", MODEL(rank_out), NX_SLOT_MATRIX, NX_SIDE_EMBD, NX_SIDE_ONE,
+     NX_TRAIT_RANKS, NX_ROLE_ROUTER, NULL},
+    {"cls.output.bias", MODEL(rank_out_b), NX_SLOT_VECTOR, NX_SIDE_ONE, NX_SIDE_ONE,
+     NX_TRAIT_RANK_PARTS, NX_ROLE_VECTOR, NULL},
     {"rope_freqs.weight", MODEL(rope_factors), NX_SLOT_VECTOR, NX_SIDE_ROT, NX_SIDE_ONE,
      NX_TRAIT_ROPE_FACTORS, NX_ROLE_VECTOR, NULL},
     {"rope_factors_short.weight", MODEL(rope_factors), NX_SLOT_VECTOR, NX_SIDE_ROT, NX_SIDE_ONE,
@@ -189,6 +201,8 @@ static traits model_traits(const nx_slot_walk *w)
         t.has |= NX_TRAIT_LONGROPE;
     else if (!a->positions && !is_empty(w))
         t.may |= NX_TRAIT_ROPE_FACTORS;
+    if (w->hp->ranks) t.has |= NX_TRAIT_RANKS;
+    if (w->hp->ranks && !is_empty(w)) t.may |= NX_TRAIT_RANK_PARTS;
     if (a->encoder) return t;
     /* A file may spell out a tied head: llama.cpp wants it in GPT-NeoX. */
     bool tied = true;

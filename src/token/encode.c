@@ -118,6 +118,19 @@ void nx_vocab_around(const nx_vocab *v, bool after, const int32_t **ids, size_t 
     if (v->ops && v->ops->around) v->ops->around(v, after, ids, n);
 }
 
+nx_status nx_vocab_pair_usual(nx_vocab *v, int n_between, bool segments, nx_error *err)
+{
+    const nx_vocab_special *s = &v->special;
+
+    if (s->bos < 0 || s->eos < 0 || !s->add_bos || !s->add_eos) return NX_OK;
+    nx_status st = nx_ids_add(&v->pair.before, s->bos, err);
+    for (int i = 0; !st && i < n_between; i++) st = nx_ids_add(&v->pair.between, s->eos, err);
+    if (!st) st = nx_ids_add(&v->pair.after, s->eos, err);
+    v->pair.segments = segments;
+    v->pairs = !st;
+    return st;
+}
+
 static nx_status add_around(const nx_vocab *v, nx_ids *out, bool after, nx_error *err)
 {
     const int32_t *ids;

@@ -194,5 +194,9 @@ nx_status nx_sp_create(nx_vocab **out, nx_spmodel *m, const nx_sp_options *o, nx
     (*out)->ops = &ops;
     (*out)->impl = sp;
     snprintf((*out)->kind, sizeof(*out)->kind, "SentencePiece (%s)", kinds[sp->model.kind]);
-    return NX_OK;
+    st = nx_vocab_pair_usual(*out, 2, false, err);
+    if (!st) return NX_OK;
+    nx_vocab_close(*out);
+    *out = NULL;
+    return st;
 }

@@ -58,6 +58,8 @@ struct nx_vocab {
     int32_t          byte_ids[256]; /* the token of one byte, or -1 */
     size_t           longest;       /* bytes of the longest text that may come out of merging */
     bool             misses_bytes;  /* some byte has no token */
+    bool             pairs;         /* it knows how two texts become one: */
+    nx_vocab_pair    pair;          /* owned */
     char             kind[48];
 
     /* SentencePiece */
@@ -78,6 +80,10 @@ void nx_vocab_mark_ends(nx_vocab *v);
 
 /* Append bytes as UTF-8, with U+FFFD for what can't belong to a character. */
 nx_status nx_decode_clean(nx_buf *out, const char *p, size_t len, nx_error *err);
+
+/* v->pair of bos first eos second eos, with `n_between` of those between: 1 as BERT has it, 2 as
+ * RoBERTa. Nothing where v has no such ids. */
+nx_status nx_vocab_pair_usual(nx_vocab *v, int n_between, bool segments, nx_error *err);
 
 static inline bool nx_vocab_merges_to(const nx_vocab *v, int32_t id)
 {

@@ -362,6 +362,10 @@ void      nx_tj_drop(void *state);
 bool      nx_tj_is(const nx_vocab *v); /* is v->impl an nx_tj? */
 nx_status nx_tj_create(nx_vocab **out, const nx_checkpoint *cp, nx_str json, nx_error *err);
 
+/* tj_pair.c: v->pair as the post-processor of this tokenizer.json has it; v->pairs stays false where
+ * there is none, or one that does more than put special tokens around the two. NX_ENOMEM. */
+nx_status nx_tj_read_pair(nx_vocab *v, const nx_json *root, nx_error *err);
+
 /* ---- Small things that several of the files say ----------------------------------------------- */
 
 nx_status nx_tj_bad(const nx_json *v, nx_error *err, const char *fmt, ...) NX_PRINTF(3, 4);

@@ -644,7 +644,8 @@ static nx_status build(opening *o, nx_error *err)
     if (st) return st;
     find_special(o);
     (void)((st = add_around(o, err)) || (st = check_around(&o->tj->front, o->v->n, err)) ||
-           (st = check_around(&o->tj->back, o->v->n, err)));
+           (st = check_around(&o->tj->back, o->v->n, err)) ||
+           (st = nx_tj_read_pair(o->v, o->doc.root, err)));
     snprintf(o->v->kind, sizeof o->v->kind, "tokenizer.json (%s)", kinds[o->tj->model.kind]);
     return st;
 }

@@ -202,6 +202,11 @@ static nx_status open_ggml(nx_vocab **out, const nx_checkpoint *cp, nx_error *er
         st = create_t5(out, &src, &a, err);
     } else if (!st) {
         st = nx_vocab_create(out, &src, err);
+        if (!st) st = nx_vocab_pair_usual(*out, 2, false, err); /* RoBERTa's */
+        if (st) {
+            nx_vocab_close(*out);
+            *out = NULL;
+        }
     }
     arrays_free(&a);
     return st;
@@ -242,6 +247,9 @@ void nx_vocab_close(nx_vocab *v)
     nx_specials_destroy(&v->specials);
     nx_merges_destroy(&v->merges);
     nx_pretoken_destroy(&v->pretoken);
+    nx_ids_free(&v->pair.before);
+    nx_ids_free(&v->pair.between);
+    nx_ids_free(&v->pair.after);
     nx_free(v->texts);
     nx_free(v->raw);
     nx_free(v->pool);
@@ -281,6 +289,11 @@ int32_t nx_vocab_find(const nx_vocab *v, nx_str text)
 const nx_vocab_special *nx_vocab_special_ids(const nx_vocab *v)
 {
     return &v->special;
+}
+
+const nx_vocab_pair *nx_vocab_pairs(const nx_vocab *v)
+{
+    return v->pairs ? &v->pair : NULL;
 }
 
 bool nx_vocab_ends_answer(const nx_vocab *v, int32_t id)

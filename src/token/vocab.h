@@ -74,6 +74,15 @@ nx_status nx_vocab_encode(const nx_vocab *v, nx_ids *out, const char *text, size
 /* The ids that NX_ENCODE_ADD_SPECIAL puts before (after) a text: a view that dies with v. */
 void nx_vocab_around(const nx_vocab *v, bool after, const int32_t **ids, size_t *n);
 
+/* How two texts become one sequence, as in [CLS] first [SEP] second [SEP]. */
+typedef struct nx_vocab_pair {
+    nx_ids before, between, after; /* borrowed: not to be freed */
+    bool   segments;               /* the second text, and what follows it, is another segment */
+} nx_vocab_pair;
+
+/* A view that dies with v; NULL where the vocabulary knows no pairs. */
+const nx_vocab_pair *nx_vocab_pairs(const nx_vocab *v);
+
 /* ---- Decoding ---- */
 
 /* Streaming: bytes of a character that isn't complete are held back. Zero-initialise;

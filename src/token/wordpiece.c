@@ -204,5 +204,9 @@ nx_status nx_wordpiece_create(nx_vocab **out, const nx_vocab_source *from, nx_er
     (*out)->impl = w;
     snprintf((*out)->kind, sizeof(*out)->kind, "bert (WordPiece%s)",
              w->keeps_case ? ", cased" : "");
-    return NX_OK;
+    st = nx_vocab_pair_usual(*out, 1, true, err);
+    if (!st) return NX_OK;
+    nx_vocab_close(*out);
+    *out = NULL;
+    return st;
 }

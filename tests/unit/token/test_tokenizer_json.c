@@ -214,6 +214,64 @@ static void damage_is_refused(void **state)
             T "a vocabulary without tokens");
 }
 
+#define PAIR_MODEL                                                                                 \
+    "\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"c\":0,\"s\":1},\"unk_token\":\"c\"}}"
+#define PAIR_HEAD                                                                                  \
+    "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":"              \
+    "{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"c\":{\"ids\":[0]},\"s\":{"               \
+    "\"ids\":[1]}},\"pair\":["
+#define PAIR_S(id, type) "{\"SpecialToken\":{\"id\":\"" id "\",\"type_id\":" type "}},"
+#define PAIR_T(id, type) "{\"Sequence\":{\"id\":\"" id "\",\"type_id\":" type "}}"
+
+/* "c A s s B s", with B in capitals where it is another segment; "none" where pairs aren't known. */
+static void pairs_as(const char *json, const char *want)
+{
+    nx_vocab            *v = open_json(json);
+    const nx_vocab_pair *p = nx_vocab_pairs(v);
+    char                 got[64] = "";
+    size_t               at = 0;
+
+    if (p) {
+        const nx_ids *lists[] = {&p->before, &p->between, &p->after};
+        for (int k = 0; k < 3; k++) {
+            for (size_t i = 0; i < lists[k]->n; i++)
+                at += (size_t)snprintf(got + at, sizeof got - at, "%c", "cs"[lists[k]->ids[i]]);
+            if (k < 2)
+                at += (size_t)snprintf(got + at, sizeof got - at, k ? "%s" : "a",
+                                       p->segments ? "B" : "b");
+        }
+    }
+    assert_string_equal(p ? got : "none", want);
+    nx_vocab_close(v);
+}
+
+static void pairs(void **state)
+{
+    (void)state;
+    pairs_as("{" PAIR_MODEL, "none");
+    pairs_as(
+        "{\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"s\",1],\"cls\":[\"c\",0]}," PAIR_MODEL,
+        "casBs");
+    pairs_as(
+        "{\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":"
+        "\"RobertaProcessing\",\"sep\":[\"s\",1],\"cls\":[\"c\",0]}]}," PAIR_MODEL,
+        "cassbs");
+    pairs_as(PAIR_HEAD PAIR_S("c", "0") PAIR_T("A", "0") "," PAIR_S("s", "0")
+                 PAIR_T("B", "1") "," PAIR_S("s", "1") "{}]}," PAIR_MODEL,
+             "none");
+    pairs_as(PAIR_HEAD PAIR_S("c", "0") PAIR_T("A", "0") "," PAIR_S("s", "0") PAIR_S("s", "1")
+                 PAIR_T("B", "1") "]}," PAIR_MODEL,
+             "none"); /* a segment that begins before its text */
+    pairs_as(PAIR_HEAD PAIR_S("c", "0") PAIR_T("A", "0") "," PAIR_S("s", "0")
+                 PAIR_T("B", "1") "]}," PAIR_MODEL,
+             "casB");
+    pairs_as(PAIR_HEAD PAIR_T("A", "0") "," PAIR_T("B", "0") "]}," PAIR_MODEL, "ab");
+    pairs_as(PAIR_HEAD PAIR_T("B", "0") "," PAIR_T("A", "0") "]}," PAIR_MODEL, "none");
+    pairs_as(PAIR_HEAD PAIR_T("A", "0") "," PAIR_S("x", "0") PAIR_T("B", "0") "]}," PAIR_MODEL,
+             "none");
+    pairs_as(PAIR_HEAD "]}," PAIR_MODEL, "none");
+}
+
 static void translates(const char *onig, const char *pcre2)
 {
     nx_buf   out = {.max = 1 << 16};
@@ -363,6 +421,7 @@ int main(void)
         cmocka_unit_test(spans_say_where_control_is),
         cmocka_unit_test(bytes_that_are_no_text),
         cmocka_unit_test(damage_is_refused),
+        cmocka_unit_test(pairs),
         cmocka_unit_test(patterns),
         cmocka_unit_test(a_pattern_without_end_is_stopped),
         cmocka_unit_test(long_runs_are_linear),
