@@ -51,6 +51,7 @@ static void catch_signals(void)
 typedef struct spec {
     nx_model_spec s;
     char          name[256];
+    char          path[4096]; /* found for one of nx_embed_alias's names */
 } spec;
 
 /* "Qwen/Qwen3-0.6B" stays; "/models/mini.gguf" is "mini". */
@@ -106,6 +107,11 @@ static int read_models(spec *specs, nx_model_spec *list, size_t *n, const serve_
         else
             name_of(specs[i].name, sizeof specs[i].name, given);
         list[i] = (nx_model_spec){specs[i].name, eq ? eq + 1 : given};
+        /* fast, balanced, quality: one that isn't there is told before the server starts. */
+        if (!nx_embed_alias(nx_str_of(list[i].path))) continue;
+        if (nx_embedding_path(&path, specs[i].path, sizeof specs[i].path, list[i].path, &err))
+            return nx_cli_fail(&err);
+        list[i].path = path;
     }
     return NX_CLI_GO;
 }

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/own_models.h"
+#include "engine/embed_spec.h"
 #include "engine/plan.h"
 #include "format/onload.h"
 #include "lib/backends.h"
@@ -89,24 +90,10 @@ nx_status nx_model_path(const char **path, char *out, size_t cap, const char *gi
     return find_shipped(path, out, cap, SHIPPED, err);
 }
 
-/* Names that stood for three models on the Hub in the platform before us. */
-static const char *of_quality(const char *name)
-{
-    static const char *const names[][2] = {
-        {"fast", "sentence-transformers/all-MiniLM-L6-v2"},
-        {"balanced", "sentence-transformers/all-mpnet-base-v2"},
-        {"quality", "sentence-transformers/all-MiniLM-L12-v2"},
-    };
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i][0]) == 0) return names[i][1];
-    return NULL;
-}
-
 nx_status nx_embedding_path(const char **path, char *out, size_t cap, const char *given,
                             nx_error *err)
 {
-    const char *repository = given ? of_quality(given) : NULL;
+    const char *repository = given ? nx_embed_alias(nx_str_of(given)) : NULL;
 
     if (!given || !*given) return find_shipped(path, out, cap, SHIPPED_EMBEDDING, err);
     *path = repository ? repository : given;

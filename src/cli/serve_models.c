@@ -6,6 +6,7 @@
 
 #include "engine/embedder.h"
 #include "engine/plan.h"
+#include "engine/reranker.h"
 
 /* The cache may take a quarter of the budget, unless somebody says more. */
 #define KV_SHARE 4
@@ -33,10 +34,17 @@ static nx_batch_options batch_options(const nx_serve_opts *o, const nx_checkpoin
     return b;
 }
 
-/* Weights, a step's activations, and a full cache of vectors. */
-static void plan_embedder(nx_serve_plan *out, const nx_plan *p)
+static nx_model_use purpose_of(const nx_checkpoint *cp)
 {
-    uint64_t cache = (uint64_t)NX_EMBED_CACHE_DEFAULT * (uint64_t)p->hp.n_embd * sizeof(float);
+    if (nx_reranker_present(cp)) return NX_MODEL_RERANKS;
+    return nx_embed_spec_present(cp) ? NX_MODEL_EMBEDS : NX_MODEL_GENERATES;
+}
+
+/* Weights, a step's activations, and a full cache of vectors; or a head in floats. */
+static void plan_encoder(nx_serve_plan *out, const nx_plan *p, bool reranks)
+{
+    uint64_t rows = reranks ? (uint64_t)p->hp.n_embd : NX_EMBED_CACHE_DEFAULT;
+    uint64_t cache = rows * (uint64_t)p->hp.n_embd * sizeof(float);
 
     *out = (nx_serve_plan){.weights = p->weights, .work = p->work + cache, .n_ctx = p->n_ctx};
 }
@@ -50,12 +58,12 @@ static nx_status plan_checkpoint(nx_serve_plan *out, const nx_serve_opts *o,
                           .n_batch = o->m.batch ? o->m.batch : NX_BATCH_DEFAULT};
     nx_status       st = nx_parse_recipe(&po.recipe, &o->m, err);
 
-    bool embeds = nx_embed_spec_present(cp);
-    if (embeds) po.n_ctx = 0;
+    nx_model_use purpose = purpose_of(cp);
+    if (purpose != NX_MODEL_GENERATES) po.n_ctx = 0;
     if (!st) st = nx_plan_make(&p, cp, NULL, &po, err);
     if (st) return st;
-    if (embeds) {
-        plan_embedder(out, &p);
+    if (purpose != NX_MODEL_GENERATES) {
+        plan_encoder(out, &p, purpose == NX_MODEL_RERANKS);
         nx_plan_free(&p);
         return NX_OK;
     }
@@ -84,15 +92,15 @@ nx_status nx_serve_plan_make(nx_serve_plan *out, const nx_serve_opts *o, const c
     return st;
 }
 
-static bool opener_embeds(void *ctx, const char *path)
+static nx_model_use opener_purpose(void *ctx, const char *path)
 {
     nx_checkpoint *cp = NULL;
 
     (void)ctx;
-    if (nx_open_checkpoint(&cp, path, NULL)) return false; /* loading it will tell why */
-    bool embeds = nx_embed_spec_present(cp);
+    if (nx_open_checkpoint(&cp, path, NULL)) return NX_MODEL_GENERATES; /* loading will tell why */
+    nx_model_use purpose = purpose_of(cp);
     nx_checkpoint_close(cp);
-    return embeds;
+    return purpose;
 }
 
 static nx_status opener_plan(void *ctx, const char *path, uint64_t *bytes, nx_error *err)
@@ -118,8 +126,8 @@ static void name_quant(char *out, size_t cap, const nx_checkpoint *cp)
     snprintf(out, cap, "%s", nx_dtype_get(most)->name);
 }
 
-static nx_status open_embedder(const nx_serve_opts *o, const nx_model_opts *m, nx_model_parts *out,
-                               nx_error *err)
+static nx_status open_encoder(const nx_serve_opts *o, const nx_model_opts *m, nx_model_parts *out,
+                              nx_error *err)
 {
     nx_model_opts exact = *m;
     nx_serve_plan plan;
@@ -127,10 +135,14 @@ static nx_status open_embedder(const nx_serve_opts *o, const nx_model_opts *m, n
     exact.exact = true; /* as nexus embed has it */
     exact.ctx = 0;
     nx_status st = nx_open_llm(&out->llm, &exact, err);
-    if (!st) st = nx_embedder_open(&out->embedder, out->llm, NULL, err);
+    bool      reranks = !st && nx_reranker_present(out->llm->cp);
+    if (!st)
+        st = reranks ? nx_reranker_open(&out->reranker, out->llm, err)
+                     : nx_embedder_open(&out->embedder, out->llm, NULL, err);
     if (!st) st = plan_checkpoint(&plan, o, out->llm->cp, err);
     if (st) {
         nx_embedder_close(out->embedder);
+        nx_reranker_close(out->reranker);
         *out = (nx_model_parts){0};
         return st;
     }
@@ -168,8 +180,9 @@ static nx_status opener_open(void *ctx, const char *path, const nx_service_watch
     m.model = path;
     m.unattended = true;
     *out = (nx_model_parts){0};
-    nx_status st = opener_embeds(ctx, path) ? open_embedder(o, &m, out, err)
-                                            : open_batch(o, &m, watch, out, err);
+    nx_status st = opener_purpose(ctx, path) == NX_MODEL_GENERATES
+                       ? open_batch(o, &m, watch, out, err)
+                       : open_encoder(o, &m, out, err);
     if (st) return st;
     name_quant(out->quant, sizeof out->quant, out->llm->cp);
     snprintf(out->device, sizeof out->device, "cpu");
@@ -181,17 +194,16 @@ static void opener_close(void *ctx, nx_model_parts *parts)
 {
     (void)ctx;
     if (parts->service) parts->service->ops->destroy(parts->service);
-    if (parts->embedder)
-        nx_embedder_close(parts->embedder); /* and its llm */
-    else
-        nx_llm_close(parts->llm);
+    nx_embedder_close(parts->embedder); /* and its llm */
+    nx_reranker_close(parts->reranker); /* likewise */
+    if (!parts->embedder && !parts->reranker) nx_llm_close(parts->llm);
     *parts = (nx_model_parts){0};
 }
 
 nx_model_opener nx_serve_opener(nx_serve_opts *o)
 {
     return (nx_model_opener){.ctx = o,
-                             .embeds = opener_embeds,
+                             .purpose = opener_purpose,
                              .plan = opener_plan,
                              .open = opener_open,
                              .close = opener_close};

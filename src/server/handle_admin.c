@@ -106,7 +106,7 @@ static void add_model(void *ctx, const nx_model_view *v)
     nx_jw_int(w, "running", v->has_stats ? v->stats.n_running : 0);
     nx_jw_int(w, "waiting", v->has_stats ? v->stats.n_waiting : 0);
     add_time(w, "last_used_at", v->last_used_s);
-    nx_jw_text(w, "purpose", v->purpose == NX_MODEL_EMBEDS ? "embeds" : "generates");
+    nx_jw_text(w, "purpose", nx_model_use_name(v->purpose));
     if (v->purpose == NX_MODEL_EMBEDS) add_cache(w, &v->cache);
     if (v->error.status)
         nx_jw_text(w, "error", v->error.text);

@@ -16,6 +16,7 @@
     X(v1_chat_completions)                                                                         \
     X(v1_completions)                                                                              \
     X(v1_embeddings)                                                                               \
+    X(v1_rerank)                                                                                   \
     X(v1_tokenize)                                                                                 \
     X(v1_detokenize)                                                                               \
     X(admin_requests)                                                                              \

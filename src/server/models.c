@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -68,24 +69,65 @@ static entry *find(const nx_models *m, nx_str name)
     return NULL;
 }
 
+/* "all-MiniLM-L6-v2" of sentence-transformers/all-MiniLM-L6-v2, and of /models/all-minilm-l6-v2.gguf. */
+static nx_str base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    nx_str      base = nx_str_of(slash ? slash + 1 : path);
+
+    if (base.len > 5 && memcmp(base.p + base.len - 5, ".gguf", 5) == 0) base.len -= 5;
+    return base;
+}
+
+static bool same_base(const char *a, const char *b)
+{
+    nx_str x = base_of(a), y = base_of(b);
+
+    return x.len == y.len && strncasecmp(x.p, y.p, x.len) == 0;
+}
+
+/* fast, balanced, quality: whichever model here is the one that such a name stands for. */
+static entry *find_alias(const nx_models *m, nx_str name)
+{
+    const char *repository = nx_embed_alias(name);
+
+    for (int i = 0; repository && i < m->n; i++)
+        if (same_base(m->entries[i]->name, repository) ||
+            same_base(m->entries[i]->path, repository))
+            return m->entries[i];
+    return NULL;
+}
+
 /* Of that name; without one, the first that is for it. */
 static entry *find_for(const nx_models *m, nx_str name, nx_model_use purpose)
 {
-    if (name.len || purpose == NX_MODEL_ANY) return find(m, name);
+    entry *e = name.len || purpose == NX_MODEL_ANY ? find(m, name) : NULL;
+
+    if (e) return e;
+    if (name.len) return find_alias(m, name);
     for (int i = 0; i < m->n; i++)
         if (m->entries[i]->purpose == purpose) return m->entries[i];
     return NULL;
 }
 
+const char *nx_model_use_name(nx_model_use use)
+{
+    static const char *const names[] = {"generates", "embeds", "reranks", "any"};
+
+    return names[use];
+}
+
 static nx_status check_purpose(const entry *e, nx_model_use purpose, nx_error *err)
 {
+    static const char *const does[] = {"generates text", "embeds texts (POST /v1/embeddings)",
+                                       "reranks passages (POST /v1/rerank)"};
+    static const char *const asked[] = {"doesn't generate any",
+                                        "doesn't embed. Name an embedding model",
+                                        "is no reranker. Name a cross-encoder"};
+
     if (purpose == NX_MODEL_ANY || e->purpose == purpose) return NX_OK;
-    if (purpose == NX_MODEL_EMBEDS)
-        return nx_fail(err, NX_EUNSUPPORTED,
-                       "model %s generates text, it doesn't embed. Name an embedding model",
-                       e->name);
-    return nx_fail(err, NX_EUNSUPPORTED,
-                   "model %s embeds texts (POST /v1/embeddings), it doesn't generate any", e->name);
+    return nx_fail(err, NX_EUNSUPPORTED, "model %s %s, it %s", e->name, does[e->purpose],
+                   asked[purpose]);
 }
 
 static bool is_name(const char *name)
@@ -100,8 +142,15 @@ static bool is_name(const char *name)
 
 static nx_status unknown(const nx_models *m, nx_str name, nx_error *err)
 {
-    char   names[300] = "";
-    size_t len = 0;
+    const char *repository = nx_embed_alias(name);
+    char        names[300] = "";
+    size_t      len = 0;
+
+    if (repository)
+        return nx_fail(err, NX_ENOENT,
+                       "%.*s stands for %s, which isn't here. Fetch it (nexus pull %s), and start "
+                       "the server with it (-m)",
+                       (int)name.len, name.p, repository, repository);
 
     for (int i = 0; i < m->n && len + 4 < sizeof names; i++)
         len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "",
@@ -127,7 +176,8 @@ nx_status nx_models_add(nx_models *m, const char *name, const char *path, nx_err
     if (!is_name(name))
         return nx_fail(err, NX_EINVAL,
                        "a model's name has 1 to 200 printable characters without spaces");
-    bool embeds = m->opt.opener.embeds && m->opt.opener.embeds(m->opt.opener.ctx, path);
+    nx_model_use purpose = NX_MODEL_GENERATES;
+    if (m->opt.opener.purpose) purpose = m->opt.opener.purpose(m->opt.opener.ctx, path);
     pthread_mutex_lock(&m->lock);
     if (find(m, nx_str_of(name)))
         st = nx_fail(err, NX_EINVAL, "there are two models named '%s'", name);
@@ -140,7 +190,7 @@ nx_status nx_models_add(nx_models *m, const char *name, const char *path, nx_err
     }
     if (!st) {
         e->created_s = nx_clock_unix_ms() / 1000;
-        e->purpose = embeds ? NX_MODEL_EMBEDS : NX_MODEL_GENERATES;
+        e->purpose = purpose;
         e->loaded.name = e->name;
         e->loaded.metrics = nx_metrics_model(m->opt.metrics, name);
         m->entries[m->n++] = e;
@@ -359,6 +409,9 @@ nx_use nx_models_use(nx_models *m, nx_loaded **out, nx_str name, nx_model_use pu
     entry *e = find_for(m, name, purpose);
     if (!e && !name.len && purpose == NX_MODEL_EMBEDS) {
         nx_fail(err, NX_ENOENT, "there is no embedding model here. Start the server with one (-m)");
+    } else if (!e && !name.len && purpose == NX_MODEL_RERANKS) {
+        nx_fail(err, NX_ENOENT,
+                "there is no reranker here. Start the server with a cross-encoder (-m)");
     } else if (!e) {
         unknown(m, name, err);
     } else if (check_purpose(e, purpose, err)) {
@@ -432,6 +485,7 @@ void nx_model_parts_stats(const nx_model_parts *p, nx_service_stats *out)
     *out = (nx_service_stats){0};
     if (p->service) p->service->ops->stats(p->service, out);
     if (p->embedder) out->n_ctx = nx_embedder_spec(p->embedder)->length_max;
+    if (p->reranker) out->n_ctx = nx_reranker_length_max(p->reranker);
 }
 
 static void view_of(nx_model_view *v, const nx_models *m, const entry *e)

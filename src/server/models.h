@@ -13,6 +13,7 @@
 
 #include "engine/embedder.h"
 #include "engine/llm.h"
+#include "engine/reranker.h"
 #include "engine/service.h"
 #include "server/metrics.h"
 #include "token/chat.h"
@@ -23,14 +24,19 @@
 typedef enum nx_model_use {
     NX_MODEL_GENERATES,
     NX_MODEL_EMBEDS,
-    NX_MODEL_ANY, /* of questions: either will do */
+    NX_MODEL_RERANKS,
+    NX_MODEL_ANY, /* of questions: whichever will do */
 } nx_model_use;
 
-/* An open model: one that generates has a service, one that embeds an embedder, which owns its llm. */
+const char *nx_model_use_name(nx_model_use use); /* "generates", "embeds", "reranks" */
+
+/* An open model: one that generates has a service; the others an embedder or a reranker, which owns its
+ * llm. */
 typedef struct nx_model_parts {
     nx_llm      *llm;
     nx_service  *service;
     nx_embedder *embedder;
+    nx_reranker *reranker;
     uint64_t     bytes;      /* what it takes, weights included */
     char         quant[32];  /* "q8_0": of most of its weights */
     char         device[32]; /* "cpu" */
@@ -39,8 +45,9 @@ typedef struct nx_model_parts {
 
 typedef struct nx_model_opener {
     void *ctx;
-    /* Is the model at path one that embeds? Quick; false also where it can't be read. NULL: none is. */
-    bool (*embeds)(void *ctx, const char *path);
+    /* What is the model at path for? Quick; NX_MODEL_GENERATES also where it can't be read. NULL: all
+     * generate. */
+    nx_model_use (*purpose)(void *ctx, const char *path);
     /* Bytes that the model at path will take. Quick: nothing is loaded. */
     nx_status (*plan)(void *ctx, const char *path, uint64_t *bytes, nx_error *err);
     /* Open it and start its service, watched by watch. Called on a thread of its own. */
@@ -92,7 +99,8 @@ typedef struct nx_model_waiter {
 
 typedef enum nx_use { NX_USE_READY, NX_USE_LATER, NX_USE_REFUSED } nx_use;
 
-/* Use the model of that name (empty: the first one that is for it). READY: *out, until nx_models_release.
+/* Use the model of that name (empty: the first one that is for it; fast, balanced or quality: the one that
+ * nx_embed_alias says, where it is here). READY: *out, until nx_models_release.
  * LATER: it is being loaded now, w->ready will be called. REFUSED: NX_ENOENT, the names that there are;
  * NX_EUNSUPPORTED: it is for something else; NX_EBUSY: it is being loaded at an operator's wish; or why
  * it can't be loaded. */
@@ -103,7 +111,7 @@ void   nx_models_release(nx_models *m, nx_loaded *model);
 /* Once a second or so: unload what was idle too long. */
 void nx_models_tick(nx_models *m);
 
-/* What the service of a loaded model counts; of one that embeds only n_ctx says something. */
+/* What the service of a loaded model counts; of one without only n_ctx says something. */
 void nx_model_parts_stats(const nx_model_parts *p, nx_service_stats *out);
 
 typedef enum nx_model_state {

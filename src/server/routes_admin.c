@@ -42,7 +42,7 @@ static const nx_fields model = NX_FIELDS(
     F_COUNT("loaded_bytes", "In memory now."), F_COUNT("planned_bytes", "What it takes in all."),
     F_COUNT("running", "Requests that it answers."), F_COUNT("waiting", "Requests in its queue."),
     F_TIME("last_used_at", "Unix seconds; null: never."),
-    NX_F_STRING("purpose", NULL, .required = true, .choices = "generates|embeds"),
+    NX_F_STRING("purpose", NULL, .required = true, .choices = "generates|embeds|reranks"),
     NX_F_OBJECT("cache", "Of a model that embeds.", .fields = &cache),
     NX_F_STRING("error", "Why it couldn't be loaded.", .required = true, .nullable = true));
 

@@ -340,6 +340,52 @@ static const nx_fields embeddings =
               NX_F_OBJECT("long", "Ours. Only where an input was longer than the model takes.",
                           .fields = &embedding_long));
 
+/* ---- Reranking ---- */
+
+static const nx_fields rerank_document =
+    NX_FIELDS("RerankDocument", NX_F_STRING("text", NULL, .required = true));
+
+static const nx_fields rerank_request = NX_FIELDS(
+    "RerankRequest",
+    NX_F_STRING("model", "Which reranker, by its name in /v1/models. Absent: the first one.",
+                .nullable = true),
+    NX_F_STRING("query", "What is asked.", .required = true),
+    NX_F_ARRAY("documents", "The passages: texts, or objects with a text.", .required = true,
+               .range = NX_BETWEEN(1, INPUTS_MAX),
+               .of = NX_ONE(.kind = NX_FIELD_ONE_OF,
+                            .of = NX_LIST(NX_F_STRING(NULL, NULL),
+                                          NX_F_OBJECT(NULL, NULL, .fields = &rerank_document)))),
+    NX_F_INT("top_n", "Only the best so many. Absent: all.", .range = NX_BETWEEN(1, NX_INT32_MAX),
+             .nullable = true),
+    NX_F_BOOL("return_documents", "Give the text of each result back.", .nullable = true,
+              .preset = "false"),
+    NX_F_BOOL("raw_scores", "Ours. The model's own number in place of one between 0 and 1.",
+              .nullable = true, .preset = "false"),
+    NX_F_STRING("long",
+                "Ours. Query and document longer than the model takes are an error; or cut, the "
+                "longer of the two first.",
+                .choices = "error|cut", .nullable = true, .preset = "\"error\""));
+
+static const nx_fields rerank_result =
+    NX_FIELDS("RerankResult",
+              NX_F_INT("index", "Which of the documents.", .required = true, .range = NX_FROM(0)),
+              NX_F_NUMBER("relevance_score", "How well it answers: 0 to 1, unless raw_scores.",
+                          .required = true),
+              NX_F_OBJECT("document", "With return_documents.", .fields = &rerank_document));
+
+static const nx_fields rerank_long =
+    NX_FIELDS("RerankLong",
+              NX_F_INT("documents", "Pairs that were cut.", .required = true, .range = NX_FROM(1)),
+              NX_F_INT("tokens_cut", "Left out.", .required = true, .range = NX_FROM(0)));
+
+static const nx_fields reranked = NX_FIELDS(
+    "RerankResponse", NX_F_STRING("object", NULL, .required = true, .choices = "list"),
+    NX_F_STRING("model", "Which model answered.", .required = true),
+    NX_F_ARRAY("results", "Best first; equal ones in the order of the documents.", .required = true,
+               .of = NX_ONE(.kind = NX_FIELD_OBJECT, .fields = &rerank_result)),
+    NX_F_OBJECT("usage", NULL, .required = true, .fields = &embedding_usage),
+    NX_F_OBJECT("long", "Ours. Only where a pair was cut.", .fields = &rerank_long));
+
 /* ---- Models ---- */
 
 static const nx_fields model = NX_FIELDS(
@@ -494,6 +540,28 @@ static const nx_route routes[] = {
                  "\"embedding\": [0.0123, -0.0456]}], \"model\": \"all-minilm-l6-v2\", "
                  "\"usage\": {\"prompt_tokens\": 8, \"total_tokens\": 8}}"}),
         .handle = nx_handle_v1_embeddings,
+    },
+    {
+        .method = "POST",
+        .path = "/v1/rerank",
+        .scope = NX_SCOPE_INFER,
+        .dialect = NX_DIALECT_OPENAI,
+        .summary = "Order passages by how well they answer",
+        .about =
+            "As Cohere's and Jina's clients speak. A cross-encoder reads the question with each "
+            "passage: for the few dozen that a search found.",
+        .request = &rerank_request,
+        .example = "{\"model\": \"ms-marco\", \"query\": \"What is a page cache?\", "
+                   "\"documents\": [\"Memory that keeps parts of files.\", \"A kind of cake.\"], "
+                   "\"top_n\": 1}",
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "The best first.",
+             .body = &reranked,
+             .example = "{\"object\": \"list\", \"model\": \"ms-marco\", \"results\": [{\"index\": "
+                        "0, \"relevance_score\": 0.98}], \"usage\": {\"prompt_tokens\": 31, "
+                        "\"total_tokens\": 31}}"}),
+        .handle = nx_handle_v1_rerank,
     },
     {
         .method = "GET",

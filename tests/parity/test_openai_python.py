@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The official `openai` client for Python, as it is, against the server with the model that ships: forty
-calls, each a thing that programs do. What the client makes of our answers is the verdict."""
+"""The official `openai` client for Python, as it is, against the server with the model that ships: over
+forty calls, each a thing that programs do. What the client makes of our answers is the verdict."""
 import asyncio
 import math
 import os
@@ -433,6 +433,37 @@ class Calls(harness.Case):
         for t in threads:
             t.join()
         self.assertEqual(got, [expected] * 8)
+
+    # ---- Embeddings ----
+
+    def embed(self, texts, **options):
+        return self.client.embeddings.create(model="all-minilm-l6-v2", input=texts, **options)
+
+    def test_42_embeddings(self):
+        # The client asks for base64 of its own accord, and unpacks it.
+        both = self.embed(["What is a page cache?", "A kind of cake."])
+        self.assertEqual([d.index for d in both.data], [0, 1])
+        self.assertEqual({len(d.embedding) for d in both.data}, {384})
+        self.assertAlmostEqual(math.hypot(*both.data[0].embedding), 1, places=5)
+        self.assertEqual(both.usage.total_tokens, both.usage.prompt_tokens)
+        floats = self.embed("What is a page cache?", encoding_format="float")
+        for a, b in zip(floats.data[0].embedding, both.data[0].embedding, strict=True):
+            self.assertAlmostEqual(a, b, places=7)
+        packed = self.embed("What is a page cache?", encoding_format="base64")
+        self.assertIsInstance(packed.data[0].embedding, str)
+
+    def test_43_embeddings_dimensions_and_ids(self):
+        short = self.embed("hello world", dimensions=64).data[0].embedding
+        self.assertEqual(len(short), 64)
+        self.assertAlmostEqual(math.hypot(*short), 1, places=5)
+        text, = self.embed("hello world").data
+        for ids in ([7592, 2088], [[7592, 2088]]):
+            self.assertEqual(self.embed(ids).data[0].embedding, text.embedding)
+        self.refuses(openai.BadRequestError, lambda: self.embed("x", dimensions=385),
+                     param="dimensions")
+        self.refuses(openai.BadRequestError, lambda: self.embed([40000]), param="input")
+        self.refuses(openai.NotFoundError, lambda: self.client.embeddings.create(
+            model="text-embedding-3-small", input="x"), code="model_not_found", param="model")
 
     def test_41_server_stops_in_mid_stream(self):
         """A stream that is cut says so: the client must not take it for a whole answer."""
