@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/crc32c.h"
+
 static void take(nx_record *r, void *out, size_t n)
 {
     if (r->bad || n > r->left) {
@@ -67,4 +69,40 @@ nx_status nx_record_add_text(nx_buf *out, nx_str s, nx_error *err)
     uint32_t  n = (uint32_t)s.len;
     nx_status st = nx_buf_add(out, &n, sizeof n, err);
     return st || n == 0 ? st : nx_buf_add(out, s.p, n, err);
+}
+
+/* ---- Frames ---- */
+
+nx_status nx_frame_begin(nx_buf *b, const char magic[8], nx_error *err)
+{
+    uint64_t  bytes = 0;
+    nx_status st = nx_buf_add(b, magic, 8, err);
+
+    return st ? st : nx_buf_add(b, &bytes, sizeof bytes, err);
+}
+
+nx_status nx_frame_end(nx_buf *b, nx_error *err)
+{
+    static const char zeros[8];
+    nx_status         st = b->len % 8 ? nx_buf_add(b, zeros, 8 - b->len % 8, err) : NX_OK;
+
+    if (st) return st;
+    uint64_t bytes = b->len + NX_FRAME_TAIL;
+    memcpy(b->data + 8, &bytes, sizeof bytes);
+    uint64_t crc = nx_crc32c(0, b->data, b->len);
+    return nx_buf_add(b, &crc, sizeof crc, err);
+}
+
+nx_status nx_frame_check(const void *bytes, size_t n, const char magic[8], const char *name,
+                         nx_error *err)
+{
+    const uint8_t *p = bytes;
+    uint64_t       length, crc;
+
+    if (n < NX_FRAME_HEAD + NX_FRAME_TAIL || n % 8 || memcmp(p, magic, 8) != 0)
+        return nx_fail(err, NX_EFORMAT, "%s: %zu bytes that are none. Truncated?", name, n);
+    memcpy(&length, p + 8, sizeof length);
+    memcpy(&crc, p + n - NX_FRAME_TAIL, sizeof crc);
+    if (length == n && crc == nx_crc32c(0, p, n - NX_FRAME_TAIL)) return NX_OK;
+    return nx_fail(err, NX_EFORMAT, "%s: damaged: it doesn't have its checksum", name);
 }

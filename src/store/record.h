@@ -1,4 +1,5 @@
-/* record.h - numbers and texts one behind the other: read with every length checked, and written.
+/* record.h - numbers and texts one behind the other: read with every length checked, and written;
+ * and the frame of a small file: magic, length, checksum.
  *
  *     nx_record r = {bytes, n, false};
  *     uint32_t  n_items = nx_record_u32(&r);
@@ -36,5 +37,18 @@ static inline bool nx_record_bad(const nx_record *r)
 
 /* Append a text in that form. NX_ENOMEM, NX_ELIMIT. */
 nx_status nx_record_add_text(nx_buf *out, nx_str s, nx_error *err);
+
+/* ---- A file in a frame: magic [8], u64 bytes of the file, content, zeros up to a multiple of 8,
+ *      u64 checksum of all before it ---- */
+
+enum { NX_FRAME_HEAD = 16, NX_FRAME_TAIL = 8 };
+
+nx_status nx_frame_begin(nx_buf *b, const char magic[8], nx_error *err); /* b is empty */
+nx_status nx_frame_end(nx_buf *b, nx_error *err);
+
+/* Is it whole? The content (with its zeros) lies from NX_FRAME_HEAD to n - NX_FRAME_TAIL.
+ * NX_EFORMAT; name: for the message. */
+nx_status nx_frame_check(const void *bytes, size_t n, const char magic[8], const char *name,
+                         nx_error *err);
 
 #endif

@@ -1,114 +1,25 @@
 /* store.c - the collections of a folder, and the thread that tidies them. */
-#include "store/store.h"
+#include "store/store_in.h"
 
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "base/utf8.h"
 #include "os/dir.h"
-#include "store/collection.h"
 
-enum { PATH_CAP = 4096, FOLDER_MAX = 240, TIDY_EVERY_S = 1 };
+enum { TIDY_EVERY_S = 1 };
 
-typedef struct entry {
-    char          *name;
-    nx_collection *c;   /* NULL: quarantined when it was opened */
-    nx_error       why; /* then */
-} entry;
-
-struct nx_store {
-    nx_store_options options;
-    nx_disk         *disk;
-    char            *dir;
-    int              folder_lock;
-
-    pthread_mutex_t lock;    /* guards what follows */
-    entry          *entries; /* sorted by name */
-    size_t          n, cap;
-
-    pthread_mutex_t wake_lock;
-    pthread_cond_t  wake;
-    bool            stop, woken; /* under wake_lock */
-    bool            started;
-    pthread_t       thread;
-};
-
-/* ---- Names ---- */
-
-static bool plain(unsigned char c)
+nx_status nx_store_path(char *out, const nx_store *s, const char *folder, const char *ending,
+                        nx_error *err)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-';
-}
-
-/* The folder's name: out[FOLDER_MAX + 1]. */
-static nx_status folder_of(char *out, nx_str name, nx_error *err)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    size_t            n = 0;
-
-    if (name.len == 0 || name.len > NX_COLLECTION_NAME_MAX || memchr(name.p, 0, name.len) ||
-        !nx_utf8_valid(name.p, name.len, NULL))
-        return nx_fail(err, NX_EINVAL, "a collection's name is 1 to %d bytes of UTF-8",
-                       NX_COLLECTION_NAME_MAX);
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        if (n + 3 > FOLDER_MAX)
-            return nx_fail(err, NX_EINVAL, "collection %.*s: too long a name for a folder",
-                           (int)name.len, name.p);
-        if (plain(c)) {
-            out[n++] = (char)c;
-        } else {
-            out[n++] = '%';
-            out[n++] = hex[c >> 4];
-            out[n++] = hex[c & 15];
-        }
-    }
-    out[n] = '\0';
-    return NX_OK;
-}
-
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* The name that gives this folder: out[FOLDER_MAX + 1]. False: none does. */
-static bool name_of(char *out, const char *folder)
-{
-    char   again[FOLDER_MAX + 1];
-    size_t n = 0;
-
-    if (strlen(folder) > FOLDER_MAX) return false;
-    for (const char *p = folder; *p; p++) {
-        if (*p != '%') {
-            out[n++] = *p;
-            continue;
-        }
-        int hi = hex_value(p[1]), lo = hi < 0 ? -1 : hex_value(p[2]);
-        if (lo < 0) return false;
-        out[n++] = (char)(hi << 4 | lo);
-        p += 2;
-    }
-    out[n] = '\0';
-    return !folder_of(again, (nx_str){out, n}, NULL) && strcmp(again, folder) == 0;
-}
-
-static nx_status path_of(char out[PATH_CAP], const nx_store *s, const char *folder,
-                         const char *ending, nx_error *err)
-{
-    if (nx_path_write(out, PATH_CAP, "%s/%s%s", s->dir, folder, ending)) return NX_OK;
+    if (nx_path_write(out, NX_STORE_PATH_CAP, "%s/%s%s", s->dir, folder, ending)) return NX_OK;
     return nx_fail(err, NX_EINVAL, "%s: too long a path", s->dir);
 }
 
 /* ---- The list ---- */
 
-/* Where the name is, or would be. Under lock. */
-static size_t place_of(const nx_store *s, nx_str name, bool *found)
+size_t nx_store_place(const nx_store *s, nx_str name, bool *found)
 {
     size_t lo = 0, hi = s->n;
 
@@ -117,7 +28,7 @@ static size_t place_of(const nx_store *s, nx_str name, bool *found)
         size_t mid = (lo + hi) / 2;
         nx_str at = nx_str_of(s->entries[mid].name);
         size_t n = at.len < name.len ? at.len : name.len;
-        int    c = memcmp(at.p, name.p, n);
+        int    c = n ? memcmp(at.p, name.p, n) : 0;
         if (c == 0) c = at.len < name.len ? -1 : at.len > name.len;
         if (c == 0) *found = true;
         if (c < 0)
@@ -128,24 +39,69 @@ static size_t place_of(const nx_store *s, nx_str name, bool *found)
     return lo;
 }
 
-static nx_status reserve_entry(nx_store *s, nx_error *err)
+nx_status nx_store_no_such(nx_str name, nx_error *err)
+{
+    return nx_fail(err, NX_ENOENT, "Collection `%.*s` doesn't exist!",
+                   (int)(name.len < 300 ? name.len : 300), name.p);
+}
+
+nx_status nx_store_free_name(const nx_store *s, nx_str name, nx_error *err)
+{
+    bool found;
+
+    nx_store_place(s, name, &found);
+    if (found)
+        return nx_fail(err, NX_EBUSY, "Collection `%.*s` already exists!", (int)name.len, name.p);
+    if (nx_aliases_find(&s->aliases, name))
+        return nx_fail(err, NX_EBUSY,
+                       "Can't create collection with name %.*s, alias with the same name already "
+                       "exists",
+                       (int)name.len, name.p);
+    for (const nx_coming *x = s->coming; x; x = x->next)
+        if (nx_str_eq(x->name, name))
+            return nx_fail(err, NX_EBUSY, "Collection `%.*s` is being restored", (int)name.len,
+                           name.p);
+    return NX_OK;
+}
+
+nx_status nx_store_reserve(nx_store *s, nx_error *err)
 {
     if (s->n == NX_COLLECTIONS_MAX)
         return nx_fail(err, NX_ELIMIT, "%d collections, and no more", NX_COLLECTIONS_MAX);
     if (s->n < s->cap) return NX_OK;
     size_t cap = s->cap ? 2 * s->cap : 16;
-    entry *grown = nx_realloc(s->entries, cap, sizeof *grown);
-    if (!grown) return nx_fail(err, NX_ENOMEM, "list of collections");
-    s->entries = grown;
-    s->cap = cap;
-    return NX_OK;
+    pthread_mutex_lock(&s->lock);
+    nx_entry *grown = nx_realloc(s->entries, cap, sizeof *grown);
+    if (grown) {
+        s->entries = grown;
+        s->cap = cap;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return grown ? NX_OK : nx_fail(err, NX_ENOMEM, "list of collections");
 }
 
-static void insert_entry(nx_store *s, size_t at, entry e)
+void nx_store_insert(nx_store *s, nx_entry e)
 {
+    bool found;
+
+    pthread_mutex_lock(&s->lock);
+    size_t at = nx_store_place(s, nx_str_of(e.name), &found);
     memmove(s->entries + at + 1, s->entries + at, (s->n - at) * sizeof e);
     s->entries[at] = e;
     s->n++;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void nx_store_swap(nx_store *s, nx_entry *e)
+{
+    bool found;
+
+    pthread_mutex_lock(&s->lock);
+    nx_entry *at = &s->entries[nx_store_place(s, nx_str_of(e->name), &found)];
+    nx_entry  old = *at;
+    *at = *e;
+    *e = old;
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void wake_up(void *ctx)
@@ -158,30 +114,27 @@ static void wake_up(void *ctx)
     pthread_mutex_unlock(&s->wake_lock);
 }
 
-/* Open the folder as the collection `name`; one that was there before goes into quarantine when
- * that fails. Under lock, reserved. */
-static nx_status add_collection(nx_store *s, const char *folder, const char *name, bool fresh,
-                                nx_error *err)
+nx_status nx_store_open_entry(nx_entry *e, nx_store *s, const char *folder, const char *name,
+                              nx_error *err)
 {
-    entry     e = {.name = nx_strdup(name)};
-    char      path[PATH_CAP];
-    bool      found;
-    size_t    at = place_of(s, nx_str_of(name), &found);
-    nx_status st = e.name ? path_of(path, s, folder, "", err) : nx_fail(err, NX_ENOMEM, "%s", name);
+    char      path[NX_STORE_PATH_CAP];
+    nx_status st;
 
-    if (!st) st = nx_collection_open(&e.c, s->disk, path, nx_str_of(name), &s->options, &e.why);
-    if (!e.c && (fresh || !e.name || st == NX_ENOMEM || !e.why.status)) {
-        if (err && e.why.status) *err = e.why;
-        nx_free(e.name);
+    *e = (nx_entry){.name = nx_strdup(name)};
+    st = e->name ? nx_store_path(path, s, folder, "", err) : nx_fail(err, NX_ENOMEM, "%s", name);
+    if (!st) st = nx_collection_open(&e->c, s->disk, path, nx_str_of(name), &s->options, &e->why);
+    if (!e->c && (!e->name || st == NX_ENOMEM || !e->why.status)) {
+        if (err && e->why.status) *err = e->why;
+        nx_free(e->name);
+        *e = (nx_entry){0};
         return st;
     }
-    if (e.c) {
-        e.c->wake = s->options.background ? wake_up : NULL;
-        e.c->wake_ctx = s;
+    if (e->c) {
+        e->c->wake = s->options.background ? wake_up : NULL;
+        e->c->wake_ctx = s;
     } else {
-        nx_log_error("collection %s is quarantined: %s", name, e.why.text);
+        nx_log_error("collection %s is quarantined: %s", name, e->why.text);
     }
-    insert_entry(s, at, e);
     return NX_OK;
 }
 
@@ -279,27 +232,66 @@ static nx_status open_collections(nx_store *s, nx_error *err)
     nx_status st = s->disk->ops->list(s->disk, &names, &n, s->dir, err);
 
     for (size_t i = 0; !st && i < n; i++) {
-        char path[PATH_CAP], name[FOLDER_MAX + 1];
+        char path[NX_STORE_PATH_CAP], name[NX_FOLDER_MAX + 1];
         if (ends_with(names[i], ".new") || ends_with(names[i], ".gone")) {
-            if (!path_of(path, s, names[i], "", NULL))
+            if (!nx_store_path(path, s, names[i], "", NULL))
                 (void)s->disk->ops->remove_dir(s->disk, path, NULL);
-        } else if (name_of(name, names[i])) { /* not .lock: a name's dot is written %2E */
-            st = reserve_entry(s, err);
-            if (!st) st = add_collection(s, names[i], name, false, err);
+        } else if (nx_folder_name(name, names[i])) { /* not .lock: a name's dot is written %2E */
+            nx_entry e;
+            st = nx_store_reserve(s, err);
+            if (!st) st = nx_store_open_entry(&e, s, names[i], name, err);
+            if (!st) nx_store_insert(s, e);
         }
     }
     nx_free(names);
     return st;
 }
 
+/* Those of collections that aren't there any more go; from the file, too, before their names are given
+ * anew. Under change, and lock but for the disk. */
+static bool drop_stale_aliases(nx_store *s)
+{
+    size_t n = 0;
+    bool   found;
+
+    for (size_t i = 0; i < s->aliases.n; i++) {
+        nx_store_place(s, nx_str_of(s->aliases.list[i].collection), &found);
+        if (found) s->aliases.list[n++] = s->aliases.list[i];
+    }
+    bool some = n < s->aliases.n;
+    s->aliases.n = n;
+    s->aliases.stale |= some;
+    return some;
+}
+
+static nx_status save_stale_aliases(nx_store *s, nx_error *err)
+{
+    nx_status st = s->aliases.stale ? nx_aliases_save(&s->aliases, s->disk, s->dir, err) : NX_OK;
+
+    if (!st) s->aliases.stale = false;
+    return st;
+}
+
+static nx_status open_aliases(nx_store *s, nx_error *err)
+{
+    nx_status st = nx_aliases_load(&s->aliases, s->disk, s->dir, err);
+
+    if (st) return st;
+    if (s->aliases.why.status) nx_log_error("aliases are quarantined: %s", s->aliases.why.text);
+    drop_stale_aliases(s);
+    (void)save_stale_aliases(s, NULL); /* it is tried again before it matters */
+    return NX_OK;
+}
+
 static nx_status open_all(nx_store *s, nx_error *err)
 {
-    char      path[PATH_CAP];
+    char      path[NX_STORE_PATH_CAP];
     nx_status st = s->disk->ops->make_dir(s->disk, s->dir, err);
 
-    if (!st) st = path_of(path, s, ".lock", "", err);
+    if (!st) st = nx_store_path(path, s, ".lock", "", err);
     if (!st) st = s->disk->ops->lock(s->disk, &s->folder_lock, path, err);
     if (!st) st = open_collections(s, err);
+    if (!st) st = open_aliases(s, err);
     if (!st && s->options.background) {
         if (pthread_create(&s->thread, NULL, tidy_thread, s))
             return nx_fail(err, NX_ENOMEM, "the store's thread can't be started");
@@ -318,6 +310,7 @@ nx_status nx_store_open(nx_store **out, const char *dir, const nx_store_options 
     s->options = *options;
     s->disk = options->disk ? options->disk : nx_disk_real();
     s->folder_lock = -1;
+    pthread_mutex_init(&s->change, NULL);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->wake_lock, NULL);
     pthread_cond_init(&s->wake, NULL);
@@ -345,6 +338,8 @@ void nx_store_close(nx_store *s)
         nx_free(s->entries[i].name);
     }
     s->disk->ops->unlock(s->disk, s->folder_lock);
+    nx_aliases_free(&s->aliases);
+    pthread_mutex_destroy(&s->change);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->wake_lock);
     pthread_cond_destroy(&s->wake);
@@ -358,10 +353,10 @@ void nx_store_close(nx_store *s)
 static nx_status make_folder(nx_store *s, const char *folder, const nx_config *config,
                              nx_error *err)
 {
-    char      aside[PATH_CAP], path[PATH_CAP];
-    nx_status st = path_of(aside, s, folder, ".new", err);
+    char      aside[NX_STORE_PATH_CAP], path[NX_STORE_PATH_CAP];
+    nx_status st = nx_store_path(aside, s, folder, ".new", err);
 
-    if (!st) st = path_of(path, s, folder, "", err);
+    if (!st) st = nx_store_path(path, s, folder, "", err);
     if (!st) st = s->disk->ops->remove_dir(s->disk, aside, err);
     if (!st) st = nx_collection_make(s->disk, aside, config, err);
     if (!st) st = s->disk->ops->rename(s->disk, aside, path, err);
@@ -374,149 +369,166 @@ static nx_status make_folder(nx_store *s, const char *folder, const nx_config *c
     return st;
 }
 
-/* The folder gets another name, and then goes. */
-static nx_status remove_folder(nx_store *s, const char *folder, nx_error *err)
+/* The folder gets another name, and then goes. *lost: it failed, and the old name can't be given back
+ * for sure, so that what is written from now on may not be found again. */
+static nx_status remove_folder(nx_store *s, const char *folder, bool *lost, nx_error *err)
 {
-    char      gone[PATH_CAP], path[PATH_CAP];
-    nx_status st = path_of(gone, s, folder, ".gone", err);
+    char      gone[NX_STORE_PATH_CAP], path[NX_STORE_PATH_CAP];
+    nx_status st = nx_store_path(gone, s, folder, ".gone", err);
 
-    if (!st) st = path_of(path, s, folder, "", err);
+    *lost = false;
+    if (!st) st = nx_store_path(path, s, folder, "", err);
     if (!st) st = s->disk->ops->remove_dir(s->disk, gone, err);
     if (!st) st = s->disk->ops->rename(s->disk, path, gone, err);
-    if (!st) st = s->disk->ops->sync_dir(s->disk, s->dir, err);
-    if (!st) (void)s->disk->ops->remove_dir(s->disk, gone, NULL); /* else when it opens */
+    if (st) return st;
+    st = s->disk->ops->sync_dir(s->disk, s->dir, err);
+    if (st)
+        *lost = s->disk->ops->rename(s->disk, gone, path, NULL) ||
+                s->disk->ops->sync_dir(s->disk, s->dir, NULL);
+    else
+        (void)s->disk->ops->remove_dir(s->disk, gone, NULL); /* else when it opens */
+    return st;
+}
+
+/* Of a new collection: open, or an error. */
+static nx_status open_fresh(nx_entry *e, nx_store *s, const char *folder, const char *name,
+                            nx_error *err)
+{
+    bool      lost;
+    nx_status st = nx_store_open_entry(e, s, folder, name, err);
+
+    if (!st && !e->c) {
+        if (err) *err = e->why;
+        st = e->why.status;
+        nx_free(e->name);
+    }
+    if (st) (void)remove_folder(s, folder, &lost, NULL);
     return st;
 }
 
 nx_status nx_store_create_collection(nx_store *s, nx_str name, const nx_config *config,
                                      nx_error *err)
 {
-    char      folder[FOLDER_MAX + 1], text[NX_COLLECTION_NAME_MAX + 1];
-    bool      found;
-    nx_status st = folder_of(folder, name, err);
+    char      folder[NX_FOLDER_MAX + 1], text[NX_COLLECTION_NAME_MAX + 1];
+    nx_entry  e = {0};
+    nx_status st = nx_folder_of(folder, name, err);
 
     if (!st) st = nx_config_check(config, err);
     if (st) return st;
     memcpy(text, name.p, name.len);
     text[name.len] = '\0';
-    pthread_mutex_lock(&s->lock);
-    place_of(s, name, &found);
-    if (found) st = nx_fail(err, NX_EBUSY, "Collection `%s` already exists!", text);
-    if (!st) st = reserve_entry(s, err);
+    pthread_mutex_lock(&s->change);
+    st = nx_store_free_name(s, name, err);
+    if (!st) st = save_stale_aliases(s, err);
+    if (!st) st = nx_store_reserve(s, err);
     if (!st) st = make_folder(s, folder, config, err);
-    if (!st) {
-        st = add_collection(s, folder, text, true, err);
-        if (st) (void)remove_folder(s, folder, NULL);
-    }
-    pthread_mutex_unlock(&s->lock);
+    if (!st) st = open_fresh(&e, s, folder, text, err);
+    if (!st) nx_store_insert(s, e);
+    pthread_mutex_unlock(&s->change);
     return st;
 }
 
-/* Nobody writes into its folder: no request, no maintainer, no settings. */
-static void hold(nx_collection *c)
+void nx_store_hold(nx_collection *c)
 {
+    if (!c) return;
     pthread_mutex_lock(&c->tidy);
     pthread_mutex_lock(&c->change);
     pthread_mutex_lock(&c->lock);
 }
 
-static void let_go(nx_collection *c)
+void nx_store_let_go(nx_collection *c)
 {
+    if (!c) return;
     pthread_mutex_unlock(&c->lock);
     pthread_mutex_unlock(&c->change);
     pthread_mutex_unlock(&c->tidy);
 }
 
-/* From here on the handle that others have only reads. Held. */
-static void detach(nx_collection *c, const char *what)
+void nx_store_detach(nx_collection *c, nx_status st, const char *why)
 {
-    nx_error why;
-
-    nx_fail(&why, NX_ENOENT, "%s", what);
+    if (!c) return;
     pthread_mutex_lock(&c->failed_lock);
     if (atomic_load(&c->failed) == NX_OK) {
-        c->failure = why;
-        atomic_store(&c->failed, NX_ENOENT);
+        nx_fail(&c->failure, st, "%s", why);
+        atomic_store(&c->failed, st);
     }
     pthread_mutex_unlock(&c->failed_lock);
 }
 
-/* Lock the store, with the collection of that name held: a long merge is waited for before, not
- * meanwhile. False: there is none of that name, and the store is locked. *held is NULL at first, and
- * stays so where the name is quarantined. unlock_named. */
-static bool lock_named(nx_store *s, nx_str name, size_t *at, nx_collection **held)
+static nx_entry take_entry(nx_store *s, size_t at, bool *aliases)
 {
-    for (;;) {
-        bool found;
-        pthread_mutex_lock(&s->lock);
-        *at = place_of(s, name, &found);
-        nx_collection *c = found ? s->entries[*at].c : NULL;
-        if (c == *held) return found;
-        if (c) atomic_fetch_add(&c->refs, 1);
-        pthread_mutex_unlock(&s->lock);
-        if (*held) let_go(*held);
-        nx_collection_release(*held);
-        if (c) hold(c);
-        *held = c;
-    }
-}
-
-static void unlock_named(nx_store *s, nx_collection *held)
-{
+    pthread_mutex_lock(&s->lock);
+    nx_entry e = s->entries[at];
+    memmove(s->entries + at, s->entries + at + 1, (--s->n - at) * sizeof e);
+    *aliases = drop_stale_aliases(s);
     pthread_mutex_unlock(&s->lock);
-    if (held) let_go(held);
-    nx_collection_release(held);
-}
-
-static nx_status no_such(nx_str name, nx_error *err)
-{
-    return nx_fail(err, NX_ENOENT, "Collection `%.*s` doesn't exist!",
-                   (int)(name.len < 300 ? name.len : 300), name.p);
+    return e;
 }
 
 nx_status nx_store_drop_collection(nx_store *s, nx_str name, nx_error *err)
 {
-    char           folder[FOLDER_MAX + 1];
-    nx_collection *held = NULL;
-    entry          gone = {0};
-    size_t         at;
-    nx_status      st = folder_of(folder, name, err);
+    char      folder[NX_FOLDER_MAX + 1];
+    nx_entry  gone = {0};
+    nx_error  inner;
+    bool      found, lost, aliases = false;
+    nx_status st = nx_folder_of(folder, name, err);
 
     if (st) return st;
-    if (!lock_named(s, name, &at, &held)) st = no_such(name, err);
-    if (!st) st = remove_folder(s, folder, err);
-    if (!st && held) detach(held, "dropped");
+    pthread_mutex_lock(&s->change);
+    size_t at = nx_store_place(s, name, &found);
+    if (!found) st = nx_store_no_such(name, err);
     if (!st) {
-        gone = s->entries[at];
-        memmove(s->entries + at, s->entries + at + 1, (--s->n - at) * sizeof gone);
+        nx_collection *c = s->entries[at].c;
+        nx_store_hold(c);
+        st = remove_folder(s, folder, &lost, err);
+        if (!st) nx_store_detach(c, NX_ENOENT, "dropped");
+        if (lost) nx_store_detach(c, NX_EIO, "dropping it failed half-way");
+        nx_store_let_go(c);
     }
-    unlock_named(s, held);
+    if (!st) gone = take_entry(s, at, &aliases);
+    if (aliases && save_stale_aliases(s, &inner))
+        nx_log_warn("store: aliases of %s: %s", gone.name, inner.text);
+    pthread_mutex_unlock(&s->change);
     nx_collection_release(gone.c);
     nx_free(gone.name);
     return st;
 }
 
+static const nx_entry *find_entry(nx_store *s, nx_str name)
+{
+    bool   found;
+    size_t at = nx_store_place(s, name, &found);
+
+    if (!found) {
+        const char *to = nx_aliases_find(&s->aliases, name);
+        at = to ? nx_store_place(s, nx_str_of(to), &found) : 0;
+    }
+    return found ? &s->entries[at] : NULL;
+}
+
 nx_status nx_store_find(nx_collection **out, nx_store *s, nx_str name, nx_error *err)
 {
-    bool      found;
     nx_status st = NX_OK;
 
     *out = NULL;
     pthread_mutex_lock(&s->lock);
-    size_t at = place_of(s, name, &found);
-    if (!found)
-        st = no_such(name, err);
-    else if (!s->entries[at].c)
-        st = nx_fail(err, NX_EFORMAT, "collection %s is quarantined: %s", s->entries[at].name,
-                     s->entries[at].why.text);
+    const nx_entry *e = find_entry(s, name);
+    if (!e && s->aliases.why.status)
+        st = nx_fail(err, NX_EFORMAT,
+                     "no collection %.*s, and whether it is an alias nobody knows: %s",
+                     (int)(name.len < 300 ? name.len : 300), name.p, s->aliases.why.text);
+    else if (!e)
+        st = nx_store_no_such(name, err);
+    else if (!e->c)
+        st = nx_fail(err, NX_EFORMAT, "collection %s is quarantined: %s", e->name, e->why.text);
     else
-        *out = s->entries[at].c;
+        *out = e->c;
     if (*out) atomic_fetch_add(&(*out)->refs, 1);
     pthread_mutex_unlock(&s->lock);
     return st;
 }
 
-static void describe(const entry *e, nx_status *st, nx_error *why)
+static void describe(const nx_entry *e, nx_status *st, nx_error *why)
 {
     *why = e->why;
     *st = e->c ? NX_OK : why->status;

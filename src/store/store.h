@@ -82,8 +82,9 @@ void nx_store_close(nx_store *store);
 nx_status nx_store_create_collection(nx_store *store, nx_str name, const nx_config *config,
                                      nx_error *err);
 
-/* Open a quarantined or read-only collection anew, from what is on the disk. Whoever holds it keeps the
- * old one, which takes no writes. NX_ENOENT; NX_EFORMAT, NX_EIO when it is as it was. */
+/* Open a quarantined or read-only collection anew, from what is on the disk; one that serves stays.
+ * Whoever holds it keeps the old one, which takes no writes. What had been quarantined is read whole
+ * first. NX_ENOENT; NX_EFORMAT, NX_EIO, NX_EFULL, NX_ENOMEM when it is as it was. */
 nx_status nx_store_reopen_collection(nx_store *store, nx_str name, nx_error *err);
 
 /* Gone from the disk when it returns; who has it open still reads. NX_ENOENT, NX_EIO. */
@@ -114,8 +115,9 @@ typedef struct nx_alias_change {
 } nx_alias_change;
 
 /* All of them or none, durably, in their order; nx_store_find knows aliases from then on. CREATE moves an
- * alias that is there. Dropping a collection drops its aliases. NX_ENOENT (the collection, or the alias),
- * NX_EBUSY (a collection has that name), NX_EINVAL, NX_EFULL, NX_EIO. */
+ * alias that is there, DELETE of one that isn't does nothing. Dropping a collection drops its aliases.
+ * NX_ENOENT (the collection, or the alias to rename), NX_EBUSY (a collection has that name), NX_EINVAL,
+ * NX_ELIMIT, NX_EFULL, NX_EIO, NX_ENOMEM; NX_EFORMAT: the file of aliases is damaged. */
 nx_status nx_store_change_aliases(nx_store *store, const nx_alias_change *changes, size_t n,
                                   nx_error *err);
 
@@ -123,7 +125,7 @@ typedef struct nx_alias {
     char *alias, *collection;
 } nx_alias;
 
-/* In order: one block, nx_free. */
+/* In order: one block, nx_free. NX_ENOMEM, NX_EFORMAT. */
 nx_status nx_store_list_aliases(nx_store *store, nx_alias **out, size_t *n, nx_error *err);
 
 /* ---- One collection as one file ---- */

@@ -64,6 +64,10 @@ nx_status nx_wal_trim(nx_wal *l, uint64_t seq, nx_error *err);
 
 uint64_t nx_wal_bytes(const nx_wal *l); /* of all files */
 
+/* The newest file of the log in dir, which nobody writes, is put onto the disk once more: for after a
+ * failed sync, when nobody knows what is there. NX_EFULL, NX_EIO, NX_ENOMEM: it is as it was. */
+nx_status nx_wal_write_anew(nx_disk *disk, const char *dir, nx_error *err);
+
 void nx_wal_close(nx_wal *l); /* no seal, no sync; an all-zero struct is fine */
 
 /* Walk one file's bytes, as nx_wal_open does; for that, and for tests. Record `expected` is the

@@ -23,7 +23,7 @@ nx_status nx_whole_read(void **out, size_t *n, nx_disk *disk, const char *dir, c
     if (!st && size > max)
         st = nx_fail(err, NX_EFORMAT, "%s: %llu bytes, which none has", path,
                      (unsigned long long)size);
-    if (!st) *out = nx_alloc_aligned((size_t)size, 1, 64);
+    if (!st) *out = nx_alloc_aligned((size_t)size + 1, 1, 64);
     if (!st && !*out)
         st = nx_fail(err, NX_ENOMEM, "%s: %llu bytes", path, (unsigned long long)size);
     if (!st) st = disk->ops->read(disk, f, *out, (size_t)size, 0, err);

@@ -184,7 +184,7 @@ static void any_page_may_be_unreadable(void **state)
     skip(); /* its runtime takes the signal before us, and lets no jump leave the handler */
 #endif
 #endif
-    make_rig(&r, 6);
+    make_rig(&r, 7);
     for (int i = 0; i < r.disk.now.n; i++)
         if (strstr(r.disk.now.v[i].path, "/seg-"))
             n_pages += (int)(r.disk.now.v[i].node->now_n + SIM_PAGE - 1) / SIM_PAGE;
