@@ -176,6 +176,7 @@ static nx_status open_all(nx_collection *c, nx_error *err)
 static void destroy(nx_collection *c)
 {
     nx_unpublish(c);
+    nx_free_leavings(c, true);
     nx_head_release(c->head);
     nx_head_release(c->frozen);
     for (int i = 0; i < c->n_segs; i++) nx_seg_release(c->segs[i]);
@@ -185,6 +186,7 @@ static void destroy(nx_collection *c)
     pthread_mutex_destroy(&c->tidy);
     pthread_mutex_destroy(&c->change);
     pthread_mutex_destroy(&c->settings_lock);
+    pthread_cond_destroy(&c->tidied);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->sync_lock);
     pthread_mutex_destroy(&c->failed_lock);
@@ -205,6 +207,7 @@ nx_status nx_collection_open(nx_collection **out, nx_disk *disk, const char *dir
     pthread_mutex_init(&c->tidy, NULL);
     pthread_mutex_init(&c->change, NULL);
     pthread_mutex_init(&c->settings_lock, NULL);
+    pthread_cond_init(&c->tidied, NULL);
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->sync_lock, NULL);
     pthread_mutex_init(&c->failed_lock, NULL);
@@ -272,9 +275,9 @@ void nx_collection_read_stats(nx_collection *c, nx_collection_stats *out)
 nx_status nx_collection_flush(nx_collection *c, nx_error *err)
 {
     bool      did = true;
-    nx_status st = nx_tidy_step(c, NX_TIDY_FORCE, &did, err);
+    nx_status st = nx_tidy_step(c, NX_TIDY_FORCE, false, &did, err);
 
-    while (!st && did) st = nx_tidy_step(c, NX_TIDY_IDLE, &did, err);
+    while (!st && did) st = nx_tidy_step(c, NX_TIDY_IDLE, false, &did, err);
     return st;
 }
 
@@ -288,6 +291,7 @@ static nx_status check_seg(nx_seg *s, nx_error *err)
         const void       *p;
         nx_codes          codes;
         bool              has;
+        nx_seg_forget(s, x->at, x->bytes);
         if (x->kind == NX_SECTION_CODES || x->kind == NX_SECTION_SCALES)
             st = nx_seg_codes(s, &codes, &has, (int32_t)x->slot, err);
         else

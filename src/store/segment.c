@@ -72,6 +72,16 @@ nx_status nx_seg_need(nx_seg *s, uint64_t at, uint64_t bytes, const void **out, 
     return NX_OK;
 }
 
+void nx_seg_forget(nx_seg *s, uint64_t at, uint64_t bytes)
+{
+    if (bytes == 0) return;
+    size_t first = (size_t)((at - NX_SEG_HEAD) / NX_SEG_PIECE);
+    size_t last = (size_t)((at + bytes - 1 - NX_SEG_HEAD) / NX_SEG_PIECE);
+    for (size_t i = first; i <= last; i++)
+        atomic_fetch_and_explicit(&s->checked[i / 64], ~((uint64_t)1 << i % 64),
+                                  memory_order_relaxed);
+}
+
 nx_status nx_seg_copy(nx_seg *s, void *out, uint64_t at, uint64_t bytes, nx_error *err)
 {
     transfer  t = {.out = out, .n = (size_t)bytes};

@@ -86,7 +86,10 @@ void      nx_seg_release(nx_seg *s); /* NULL does nothing */
  * read it inside of nx_fault_run. */
 nx_status nx_seg_need(nx_seg *s, uint64_t at, uint64_t bytes, const void **out, nx_error *err);
 
-/* The same, copied: no SIGBUS afterwards. */
+/* Check these bytes anew when they are next needed. */
+void nx_seg_forget(nx_seg *s, uint64_t at, uint64_t bytes);
+
+/* As nx_seg_need, copied: no SIGBUS afterwards. */
 nx_status nx_seg_copy(nx_seg *s, void *out, uint64_t at, uint64_t bytes, nx_error *err);
 
 nx_status nx_seg_id(nx_seg *s, nx_point_id *out, uint64_t row, nx_error *err);

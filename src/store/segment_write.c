@@ -114,6 +114,7 @@ static nx_status flush(writer *w)
     if (!st && w->n) st = w->disk->ops->write(w->disk, w->file, w->buf, w->n, w->at, w->err);
     w->at += w->n;
     w->n = 0;
+    if (!st && w->g->between) st = w->g->between(w->g->ctx, w->err);
     return st;
 }
 

@@ -23,6 +23,8 @@ typedef struct nx_gather {
     int         n_sources;
     nx_row_ref *rows;
     size_t      n_rows, cap;
+    nx_status (*between)(void *ctx, nx_error *err); /* called after each piece; an error ends it */
+    void *ctx;
 } nx_gather;
 
 /* Add the rows that live, or died after `seq`. NX_ENOMEM, NX_EFORMAT, NX_EIO. */

@@ -185,6 +185,7 @@ nx_status nx_stage_reserve(nx_stage *g, nx_error *err)
 
 static void end_old(nx_collection *c, const nx_stage_entry *e, uint64_t seq)
 {
+    c->n_deaths += e->head || e->seg;
     if (e->head) nx_head_kill(e->head, (uint32_t)e->row, seq);
     if (e->seg) {
         nx_seg_kill(e->seg, e->row, seq);

@@ -140,23 +140,6 @@ nx_status nx_store_open_entry(nx_entry *e, nx_store *s, const char *folder, cons
 
 /* ---- Tidying ---- */
 
-static nx_status tidy_one(nx_collection *c, nx_effort effort, nx_error *err)
-{
-    bool      did = true;
-    nx_status st;
-
-    pthread_mutex_lock(&c->lock);
-    uint64_t last = c->log.next_seq - 1;
-    if (effort == NX_TIDY_BUSY && c->last_tidied == last) effort = NX_TIDY_IDLE;
-    pthread_mutex_unlock(&c->lock);
-    st = nx_wait_synced(c, last, err);
-    while (!st && did) st = nx_tidy_step(c, effort, &did, err);
-    pthread_mutex_lock(&c->lock);
-    if (!st) c->last_tidied = c->log.next_seq - 1;
-    pthread_mutex_unlock(&c->lock);
-    return st;
-}
-
 /* The i-th collection that is open, with a reference; NULL after the last. */
 static nx_collection *collection_at(nx_store *s, size_t *i)
 {
@@ -172,14 +155,14 @@ static nx_collection *collection_at(nx_store *s, size_t *i)
     return c;
 }
 
-static nx_status tidy_all(nx_store *store, nx_effort effort, nx_error *err)
+static nx_status tidy_all(nx_store *store, bool gentle, nx_error *err)
 {
     nx_status      first = NX_OK;
     nx_collection *c;
     nx_error       inner = {0};
 
     for (size_t i = 0; (c = collection_at(store, &i));) {
-        nx_status st = tidy_one(c, effort, &inner);
+        nx_status st = nx_tidy_all(c, gentle, &inner);
         if (st && !first && err) *err = inner;
         if (st && !first) first = st;
         nx_collection_release(c);
@@ -189,7 +172,7 @@ static nx_status tidy_all(nx_store *store, nx_effort effort, nx_error *err)
 
 nx_status nx_store_maintain(nx_store *store, nx_error *err)
 {
-    return tidy_all(store, NX_TIDY_IDLE, err);
+    return tidy_all(store, false, err);
 }
 
 static void *tidy_thread(void *ctx)
@@ -207,7 +190,7 @@ static void *tidy_thread(void *ctx)
         s->woken = false;
         if (s->stop) break;
         pthread_mutex_unlock(&s->wake_lock);
-        nx_status st = tidy_all(s, NX_TIDY_BUSY, &err);
+        nx_status st = tidy_all(s, true, &err);
         if (st && st != before) nx_log_warn("store: tidying waits: %s", err.text);
         before = st;
         pthread_mutex_lock(&s->wake_lock);
@@ -331,6 +314,8 @@ void nx_store_close(nx_store *s)
         s->stop = true;
         pthread_cond_signal(&s->wake);
         pthread_mutex_unlock(&s->wake_lock);
+        for (size_t i = 0; i < s->n; i++)
+            if (s->entries[i].c) nx_tidy_give_up(s->entries[i].c);
         pthread_join(s->thread, NULL);
     }
     for (size_t i = 0; i < s->n; i++) {
@@ -479,10 +464,12 @@ nx_status nx_store_drop_collection(nx_store *s, nx_str name, nx_error *err)
     if (!found) st = nx_store_no_such(name, err);
     if (!st) {
         nx_collection *c = s->entries[at].c;
+        nx_tidy_give_up(c);
         nx_store_hold(c);
         st = remove_folder(s, folder, &lost, err);
         if (!st) nx_store_detach(c, NX_ENOENT, "dropped");
         if (lost) nx_store_detach(c, NX_EIO, "dropping it failed half-way");
+        atomic_store(&c->give_up, !st);
         nx_store_let_go(c);
     }
     if (!st) gone = take_entry(s, at, &aliases);

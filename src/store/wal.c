@@ -380,6 +380,7 @@ nx_status nx_wal_append(nx_wal *l, uint64_t *seq, nx_buf *record, uint64_t durab
         return st;
     }
     l->end += record->len;
+    if (bytes > 0) l->appended += record->len;
     *seq = l->next_seq++;
     l->unsealed = bytes > 0;
     return NX_OK;

@@ -28,6 +28,7 @@ typedef struct nx_wal {
     uint64_t     *firsts;   /* [n_files] number of each file's first record, ascending */
     size_t        n_files, cap;
     uint64_t      bytes_old; /* of all files but the newest */
+    uint64_t      appended;  /* bytes of records with a body, since it was opened */
 } nx_wal;
 
 /* One record. body is 8-aligned, and borrowed for the call. */

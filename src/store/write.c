@@ -80,28 +80,26 @@ nx_status nx_wait_synced(nx_collection *c, uint64_t seq, nx_error *err)
 
 /* ---- Writing ---- */
 
-/* Room in the head: it is frozen when it is large. While the one before is still being flushed it
- * may grow to twice its size; then the writer does the flushing itself. Under lock, which is let
- * go. */
+/* Room in the head: it is frozen when it is large. While the one before is still being flushed, the
+ * log may grow to three times the size of a head, which bounds what is replayed; then the writer
+ * waits, or does the flushing itself. Under lock, which is let go. */
 static nx_status make_room(nx_collection *c, nx_error *err)
 {
-    while (nx_wants_freeze(c, NX_TIDY_BUSY)) {
-        if (!c->frozen) {
-            nx_status st = nx_freeze(c, err);
-            if (st) return st;
-            if (c->wake) c->wake(c->wake_ctx);
-            return NX_OK;
+    nx_status st = NX_OK;
+
+    while (!st) {
+        bool full = nx_wal_bytes(&c->log) >= 3 * c->head_bytes_max ||
+                    nx_head_n_rows(c->head) >= NX_HEAD_ROWS_MAX / 2;
+        if (c->frozen && full) {
+            st = nx_tidy_wait(c, err);
+        } else if (!c->frozen && nx_wants_freeze(c, NX_TIDY_BUSY)) {
+            st = nx_freeze(c, err);
+            if (!st && c->wake) c->wake(c->wake_ctx);
+        } else {
+            break;
         }
-        if (nx_wal_bytes(&c->log) < 3 * c->head_bytes_max &&
-            nx_head_n_rows(c->head) < NX_HEAD_ROWS_MAX / 2)
-            return NX_OK;
-        bool did;
-        pthread_mutex_unlock(&c->lock);
-        nx_status st = nx_tidy_step(c, NX_TIDY_BUSY, &did, err);
-        pthread_mutex_lock(&c->lock);
-        if (st) return st;
     }
-    return NX_OK;
+    return st;
 }
 
 static nx_status write_record(nx_collection *c, nx_stage *g, nx_buf *record, uint64_t *seq,
