@@ -116,19 +116,31 @@ static bool is_named(const nx_collection *c, const char *name)
     return false;
 }
 
-/* Files that a crash left: segments that the manifest doesn't name, and what was written aside. */
+/* Nothing goes before the manifest that is in force has its name on the disk: a kill may have come
+ * between. *synced: it has. */
+static bool may_remove(nx_collection *c, bool *synced)
+{
+    if (!*synced) *synced = c->disk->ops->sync_dir(c->disk, c->dir, NULL) == NX_OK;
+    return *synced;
+}
+
+/* Files that a crash left: segments that the manifest doesn't name, and what was written aside; and
+ * logs that it needs no more. When they can't go, they wait. */
 static void remove_strays(nx_collection *c)
 {
     char **names;
     size_t n;
+    bool   synced = false;
 
-    if (c->disk->ops->list(c->disk, &names, &n, c->dir, NULL)) return; /* they wait */
+    if (nx_wal_may_trim(&c->log, c->log_seq) && may_remove(c, &synced))
+        (void)nx_wal_trim(&c->log, c->log_seq, NULL);
+    if (c->disk->ops->list(c->disk, &names, &n, c->dir, NULL)) return;
     for (size_t i = 0; i < n; i++) {
         char   path[PATH_CAP];
         size_t len = strlen(names[i]);
         bool   aside = len > 4 && strcmp(names[i] + len - 4, ".new") == 0;
         if (!aside && is_named(c, names[i])) continue;
-        if (nx_path_write(path, sizeof path, "%s/%s", c->dir, names[i]))
+        if (nx_path_write(path, sizeof path, "%s/%s", c->dir, names[i]) && may_remove(c, &synced))
             (void)c->disk->ops->remove(c->disk, path, NULL);
     }
     nx_free(names);
@@ -145,9 +157,18 @@ static nx_status open_log(nx_collection *c, nx_error *err)
     if (cut)
         nx_log_info("collection %s: %llu bytes of an unfinished request cut off its log", c->name,
                     (unsigned long long)cut);
-    /* After kill -9 the records are in the page cache alone; they are shown only from the disk. */
-    st = nx_wal_sync(&c->log, err);
-    return st ? st : c->disk->ops->sync_dir(c->disk, c->dir, err);
+    /* After kill -9 the records are in the page cache alone; they are shown only from the disk. Not
+     * those before a seal: they were synced before it was written. */
+    return c->log.unsealed ? nx_wal_sync(&c->log, err) : NX_OK;
+}
+
+/* The last record that was synced for certain. A seal at the end perhaps wasn't, when a kill came
+ * before; it is no loss, but nothing may be called synced that isn't. */
+static uint64_t known_synced(const nx_collection *c)
+{
+    uint64_t last = c->log.next_seq - 1;
+
+    return c->log.unsealed || last <= c->log_seq ? last : last - 1;
 }
 
 static nx_status open_all(nx_collection *c, nx_error *err)
@@ -167,8 +188,7 @@ static nx_status open_all(nx_collection *c, nx_error *err)
     if (!st) st = open_log(c, err);
     if (st) return st;
     remove_strays(c);
-    (void)nx_wal_trim(&c->log, c->log_seq, NULL);
-    atomic_store(&c->synced, c->log.next_seq - 1);
+    atomic_store(&c->synced, known_synced(c));
     nx_publish(c, c->log.next_seq - 1);
     return NX_OK;
 }

@@ -266,6 +266,19 @@ static nx_status open_aliases(nx_store *s, nx_error *err)
     return NX_OK;
 }
 
+/* The folder's own name, and those in it: a kill may have come after a collection was made, and
+ * before its name was on the disk. Where the folder above can't be opened, that is another's care. */
+static nx_status sync_names(nx_store *s, nx_error *err)
+{
+    char        parent[NX_STORE_PATH_CAP];
+    const char *slash = strrchr(s->dir, '/');
+    int         n = slash ? (int)(slash - s->dir) : 0;
+
+    if (!nx_path_write(parent, sizeof parent, "%.*s", n, s->dir)) parent[0] = '\0';
+    (void)s->disk->ops->sync_dir(s->disk, !slash ? "." : n == 0 ? "/" : parent, NULL);
+    return s->disk->ops->sync_dir(s->disk, s->dir, err);
+}
+
 static nx_status open_all(nx_store *s, nx_error *err)
 {
     char      path[NX_STORE_PATH_CAP];
@@ -273,6 +286,7 @@ static nx_status open_all(nx_store *s, nx_error *err)
 
     if (!st) st = nx_store_path(path, s, ".lock", "", err);
     if (!st) st = s->disk->ops->lock(s->disk, &s->folder_lock, path, err);
+    if (!st) st = sync_names(s, err);
     if (!st) st = open_collections(s, err);
     if (!st) st = open_aliases(s, err);
     if (!st && s->options.background) {

@@ -215,6 +215,21 @@ static nx_status only_empty_behind(nx_wal *l, size_t i, bool *out, nx_error *err
     return st;
 }
 
+/* Was the last record a seal? Then all of them were synced. */
+typedef struct seen {
+    nx_wal_fn fn;
+    void     *ctx;
+    bool      sealed;
+} seen;
+
+static nx_status see(void *ctx, uint64_t seq, const void *body, size_t bytes, nx_error *err)
+{
+    seen *s = ctx;
+
+    s->sealed = bytes == 0;
+    return s->fn(s->ctx, seq, body, bytes, err);
+}
+
 /* Read file i, and replay it. *f stays open. */
 static nx_status replay_file(nx_wal *l, size_t i, bool last, uint64_t after, nx_wal_fn fn,
                              void *ctx, nx_disk_file **f, size_t *n, uint64_t *good, nx_error *err)
@@ -301,7 +316,8 @@ static nx_status open_one(nx_wal *l, size_t i, uint64_t after, nx_wal_fn fn, voi
 nx_status nx_wal_open(nx_wal *out, nx_disk *disk, const char *dir, uint64_t incarnation,
                       uint64_t after, nx_wal_fn fn, void *ctx, uint64_t *cut_bytes, nx_error *err)
 {
-    nx_wal    l = {.disk = disk, .dir = dir, .incarnation = incarnation, .unsealed = true};
+    nx_wal    l = {.disk = disk, .dir = dir, .incarnation = incarnation};
+    seen      s = {.fn = fn, .ctx = ctx, .sealed = true};
     nx_status st = list_files(&l, err);
 
     *out = (nx_wal){0};
@@ -313,7 +329,8 @@ nx_status nx_wal_open(nx_wal *out, nx_disk *disk, const char *dir, uint64_t inca
             nx_fail(err, NX_EFORMAT, "%s: the log begins with record %llu, expected %llu or before",
                     dir, (unsigned long long)l.next_seq, (unsigned long long)(after + 1));
     for (size_t i = 0; !st && i < l.n_files; i++)
-        st = open_one(&l, i, after, fn, ctx, cut_bytes, err);
+        st = open_one(&l, i, after, see, &s, cut_bytes, err);
+    l.unsealed = !s.sealed;
     if (!st && l.next_seq <= after)
         st = nx_fail(err, NX_EFORMAT, "%s: the log ends before record %llu, which segments hold",
                      dir, (unsigned long long)after);
@@ -428,11 +445,16 @@ nx_status nx_wal_rotate(nx_wal *l, nx_error *err)
     return NX_OK;
 }
 
+bool nx_wal_may_trim(const nx_wal *l, uint64_t seq)
+{
+    return l->n_files > 1 && l->firsts[1] <= seq + 1;
+}
+
 nx_status nx_wal_trim(nx_wal *l, uint64_t seq, nx_error *err)
 {
     nx_status st = NX_OK;
 
-    while (!st && l->n_files > 1 && l->firsts[1] <= seq + 1) {
+    while (!st && nx_wal_may_trim(l, seq)) {
         char     path[PATH_CAP];
         uint64_t bytes = 0;
         (void)size_of(l, 0, &bytes, NULL);

@@ -23,7 +23,7 @@ typedef struct nx_wal {
     nx_disk_file *file;     /* the newest */
     uint64_t      end;      /* where the next record goes */
     uint64_t      next_seq; /* its number */
-    bool          unsealed; /* records since the last seal */
+    bool          unsealed; /* records since the last seal, as far as is known */
     bool          broken;   /* a sync failed, or what a failed write left couldn't be cut off */
     uint64_t     *firsts;   /* [n_files] number of each file's first record, ascending */
     size_t        n_files, cap;
@@ -59,6 +59,9 @@ nx_status nx_wal_seal(nx_wal *l, uint64_t *seq, nx_error *err);
 
 /* The next record begins a new file. Everything before must be sealed. On error nothing changed. */
 nx_status nx_wal_rotate(nx_wal *l, nx_error *err);
+
+/* Is there a file for nx_wal_trim to remove? */
+bool nx_wal_may_trim(const nx_wal *l, uint64_t seq);
 
 /* Remove the files of which no record is after `seq`; never the newest. */
 nx_status nx_wal_trim(nx_wal *l, uint64_t seq, nx_error *err);

@@ -602,6 +602,36 @@ static inline void sim_crash(sim_disk *out, const sim_disk *d, uint64_t seed)
     free(kept);
 }
 
+static inline sim_node *sim_copy_node(const sim_node *o)
+{
+    sim_node *c = calloc(1, sizeof *c);
+
+    if (!c) abort();
+    sim_resize(&c->now, &c->now_n, &c->now_cap, o->now_n);
+    sim_resize(&c->safe, &c->safe_n, &c->safe_cap, o->safe_n);
+    sim_resize(&c->lost, &c->lost_n, &c->lost_cap, o->lost_n);
+    if (o->now_n) memcpy(c->now, o->now, o->now_n);
+    if (o->safe_n) memcpy(c->safe, o->safe, o->safe_n);
+    if (o->lost_n) memcpy(c->lost, o->lost, o->lost_n);
+    return c;
+}
+
+/* The program is killed, and the system goes on: `out` is the disk with all that isn't synced. */
+static inline void sim_kill(sim_disk *out, const sim_disk *d)
+{
+    sim_init(out);
+    for (int i = 0; i < d->now.n; i++)
+        sim_put(&out->now, d->now.v[i].path,
+                d->now.v[i].node ? sim_copy_node(d->now.v[i].node) : NULL);
+    for (int i = 0; i < d->safe.n; i++) {
+        const sim_node *node = d->safe.v[i].node;
+        int             k = 0;
+        while (k < d->now.n && d->now.v[k].node != node) k++;
+        sim_node *copy = !node ? NULL : k < d->now.n ? out->now.v[k].node : sim_copy_node(node);
+        sim_put(&out->safe, d->safe.v[i].path, copy);
+    }
+}
+
 static inline void sim_free(sim_disk *d)
 {
     while (d->now.n) sim_drop(&d->now, d->now.v[0].path);

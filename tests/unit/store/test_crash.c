@@ -22,6 +22,7 @@ typedef struct rig {
     model          before, after; /* without, and with, the request that is under way */
     uint64_t       rng;
     int            n_states;
+    bool           killed; /* once already */
 } rig;
 
 static nx_status open_on(nx_store **store, nx_collection **c, sim_disk *disk, nx_error *err)
@@ -146,6 +147,31 @@ static void check_it_stays(rig *r, sim_disk *disk, const model *shown)
     sim_free(&third);
 }
 
+static void check_state(sim_disk *d, void *ctx);
+
+/* The program is killed, starts anew, goes on; and then the power goes. */
+static void kill_and_go_on(sim_disk *d, rig *r)
+{
+    rig     *k = calloc(1, sizeof *k);
+    nx_error err;
+
+    assert_non_null(k);
+    k->rng = sim_random(&r->rng);
+    k->killed = true;
+    sim_kill(&k->disk, d);
+    open_after_crash(&k->store, &k->c, &k->disk, r);
+    k->before = k->after = *which_state(r, k->c);
+    k->disk.hook_ctx = k;
+    k->disk.hook = check_state;
+    for (int i = 0; i < 4; i++)
+        if (request(k, &err)) fail_msg("after a kill: %s", err.text);
+    r->n_states += k->n_states;
+    nx_collection_release(k->c);
+    nx_store_close(k->store);
+    sim_free(&k->disk);
+    free(k);
+}
+
 static void check_state(sim_disk *d, void *ctx)
 {
     rig           *r = ctx;
@@ -154,6 +180,7 @@ static void check_state(sim_disk *d, void *ctx)
     nx_store      *store;
     nx_collection *c;
 
+    if (!r->killed && sim_random(&r->rng) % 16 == 0) kill_and_go_on(d, r);
     if (sim_random(&r->rng) % 3) return;
     sim_crash(&after, d, sim_random(&r->rng));
     after.hook_ctx = &a;
