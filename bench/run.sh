@@ -2,17 +2,20 @@
 # run.sh - the question: how fast does this machine run which model, and how near is that to what
 # its memory allows?
 #
-#   bench/run.sh [NEXUS]       NEXUS: the program; default build/release/nexus
+#   bench/run.sh [NEXUS]       NEXUS: the program; default build/release/nexus. Where bench_store lies
+#                              beside it, the store is measured as well.
 #
 # Environment:
 #   BENCH_MODELS   SHAPE:TYPE of random models, or paths of files; "shipped" is the one that ships
 #   BENCH_ARGS     what every run gets: "-p 512 -n 128 -r 5"
 #   BENCH_OUT      folder of the results; default bench/results
+#   BENCH_ROWS     points of the store's scans; default 1000000 (4 GB of /tmp)
+#   BENCH_SECONDS  how long the store's readers and writers run; default 30
 #   BENCH_WRAP     a command before each run, where the machine can't be quiet: "chrt -f 1"
 #
 # Writes MACHINE.csv (every column of `nexus bench --csv`, with date and commit before) and
 # MACHINE.md (the same to read), then the figures of startup.py and serve.py where python3 is there
-# (every run of serve.py in MACHINE-serve.csv).
+# (every run of serve.py in MACHINE-serve.csv), then those of store.c (also in MACHINE-store.csv).
 # Close what else runs: the ceiling is measured in the same run, but noise hits the two unequally.
 set -eu
 
@@ -92,6 +95,24 @@ if command -v python3 > /dev/null; then
     echo "bench: serving" >&2
     BENCH_CSV="$out/$machine-serve.csv" python3 "$root/bench/serve.py" "$nexus" \
         >> "$scratch/all.md" || failed=1
+fi
+if [ -x "$(dirname "$nexus")/bench_store" ]; then
+    echo "bench: store" >&2
+    store=$(dirname "$nexus")/bench_store
+    csv=$out/$machine-store.csv
+    rows=${BENCH_ROWS:-1000000}
+    rm -f "$csv"
+    {
+        printf '\n## Store\n\n```\n'
+        for form in sq8 f32; do
+            # shellcheck disable=SC2086
+            $wrap "$store" scan --rows "$rows" --form $form --csv "$csv" || failed=1
+        done
+        $wrap "$store" space --csv "$csv" || failed=1
+        $wrap "$store" space --trickle --csv "$csv" || failed=1
+        $wrap "$store" merging --seconds "${BENCH_SECONDS:-30}" --csv "$csv" || failed=1
+        printf '```\n'
+    } >> "$scratch/all.md"
 fi
 mv "$scratch/all.csv" "$out/$machine.csv"
 mv "$scratch/all.md" "$out/$machine.md"

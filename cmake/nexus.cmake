@@ -76,9 +76,11 @@ function(nx_program name)
   target_link_libraries(${name} PRIVATE nx_cli)
 endfunction()
 
-# bench/<name>.c: a program that measures from outside; it links nothing of ours and isn't installed.
+# nx_bench(name [targets...]): bench/<name>.c, which isn't installed. With no target it measures from
+# outside, and links nothing of ours.
 function(nx_bench name)
   add_executable(bench_${name} ${CMAKE_SOURCE_DIR}/bench/${name}.c)
+  target_link_libraries(bench_${name} PRIVATE ${ARGN})
 endfunction()
 
 # libnexus.so: the same objects, only what nexus.h marks NX_API visible.

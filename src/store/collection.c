@@ -289,6 +289,7 @@ void nx_collection_read_stats(nx_collection *c, nx_collection_stats *out)
     out->status = (nx_status)atomic_load(&c->failed);
     if (!out->status) out->status = c->tidy_status;
     pthread_mutex_unlock(&c->lock);
+    out->merging = atomic_load(&c->merging);
     out->read_only = atomic_load(&c->failed) != NX_OK;
 }
 

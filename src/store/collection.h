@@ -42,6 +42,7 @@ struct nx_collection {
 
     pthread_mutex_t tidy;
     atomic_int      n_hurry; /* who waits for the maintainer: it doesn't rest */
+    _Atomic bool    merging;
     _Atomic bool    give_up; /* merging ends, without effect: the store closes, or it is dropped */
     nx_seg         *left_segs[NX_SEGS_MAX];    /* replaced, and perhaps held by readers; the */
     nx_head        *left_heads[NX_LEFT_HEADS]; /* maintainer frees them, since that takes long */

@@ -172,6 +172,7 @@ typedef struct nx_collection_stats {
     int       n_segments;
     uint64_t  log_bytes, segment_bytes, head_bytes;
     bool      read_only; /* a sync failed */
+    bool      merging;   /* segments are being merged */
     nx_status status;    /* NX_OK, or why it is quarantined or read-only */
 } nx_collection_stats;
 

@@ -270,8 +270,10 @@ static nx_status merge(step *x, bool *did, nx_error *err)
     if (!*did) return NX_OK;
     nx_change *change = nx_change_create(c);
     x->worked_ns = nx_clock_ns();
+    atomic_store(&c->merging, true);
     nx_status st = change ? nx_change_merge(change, x->segs, x->n_segs, between, x, err)
                           : nx_fail(err, NX_ENOMEM, "tidying");
+    atomic_store(&c->merging, false);
     nx_change_destroy(change);
     if (st && atomic_load(&c->give_up)) {
         *did = false;
