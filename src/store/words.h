@@ -8,6 +8,11 @@
 
 #include "store/settings.h"
 
+enum {
+    NX_WORDS_PREFIX_MAX = 255, /* characters of a beginning that counts */
+    NX_BM25_CHARS_MAX = 40,    /* of a word, before it is stemmed: longer ones are left out */
+};
+
 typedef struct nx_words nx_words;
 
 /* NX_EINVAL: a stemmer that isn't there, names those that are; bounds. NX_ENOMEM. */
@@ -33,7 +38,11 @@ typedef struct nx_bm25_options {
     nx_str language;      /* "": "english"; "none": no stopwords, no stemmer */
 } nx_bm25_options;
 
-/* Append u32 ids, ascending, and f32 values. NX_EINVAL (language), NX_ENOMEM. */
+/* The words of such a vector: runs of letters, numbers and _ (Python's \w). language as below. */
+nx_status nx_words_create_bm25(nx_words **out, nx_str language, nx_error *err);
+uint32_t  nx_bm25_id(nx_str stem); /* |murmur3-32| */
+
+/* Append u32 ids, ascending, and f32 values; nothing after an error. opt may be NULL. NX_EINVAL (language), NX_ENOMEM. */
 nx_status nx_bm25_vector(nx_buf *ids, nx_buf *values, nx_str text, bool asking,
                          const nx_bm25_options *opt, nx_error *err);
 
