@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/dir.h"
 #include "os/random.h"
+#include "store/postings_seg.h"
 #include "store/settings_file.h"
 
 enum { PATH_CAP = 4096 };
@@ -315,6 +316,8 @@ static nx_status check_seg(nx_seg *s, nx_error *err)
         nx_seg_forget(s, x->at, x->bytes);
         if (x->kind == NX_SECTION_CODES || x->kind == NX_SECTION_SCALES)
             st = nx_seg_codes(s, &codes, &has, (int32_t)x->slot, err);
+        else if (x->kind == NX_SECTION_POSTINGS)
+            st = nx_seg_postings_check(s, (int32_t)x->slot, err);
         else
             st = nx_seg_need(s, x->at, x->bytes, &p, err);
     }

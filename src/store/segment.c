@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/fault.h"
 #include "store/codes.h"
+#include "store/postings_seg.h"
 
 /* ---- Bytes of the mapping, where the disk may fail ---- */
 
@@ -102,8 +103,9 @@ static bool section_fits(const nx_seg *s, const nx_section *x, uint64_t from)
     if (x->at < from || x->at % NX_SEG_ALIGN || x->at > s->head.table_at ||
         x->bytes > s->head.table_at - x->at)
         return false;
-    if (slotted && (x->slot >= (uint32_t)s->config->n_slots ||
-                    s->config->slots[x->slot].form != NX_FORM_DENSE))
+    nx_form form = x->kind == NX_SECTION_POSTINGS ? NX_FORM_SPARSE : NX_FORM_DENSE;
+    if (slotted &&
+        (x->slot >= (uint32_t)s->config->n_slots || s->config->slots[x->slot].form != form))
         return false;
     uint64_t dim = slotted ? (uint64_t)s->config->slots[x->slot].dim : 0;
     switch ((nx_section_kind)x->kind) {
@@ -114,6 +116,7 @@ static bool section_fits(const nx_seg *s, const nx_section *x, uint64_t from)
     case NX_SECTION_PRESENT: return x->bytes == (n + 63) / 64 * 8;
     case NX_SECTION_CODES: return x->width == (dim + 31) / 32 * 32 && x->bytes == n * x->width;
     case NX_SECTION_SCALES: return x->bytes == n * 8;
+    case NX_SECTION_POSTINGS: return x->bytes % 8 == 0;
     }
     return false;
 }
@@ -128,6 +131,7 @@ static const nx_section **place_of(nx_seg *s, const nx_section *x)
     case NX_SECTION_PRESENT: return &s->present[x->slot];
     case NX_SECTION_CODES: return &s->codes[x->slot];
     case NX_SECTION_SCALES: return &s->scales[x->slot];
+    case NX_SECTION_POSTINGS: return &s->postings[x->slot];
     }
     return NULL;
 }
@@ -246,6 +250,7 @@ void nx_seg_release(nx_seg *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) return;
     s->disk->ops->unmap(s->disk, &s->map);
+    nx_seg_postings_free(s);
     for (int i = 0; i < NX_SLOTS_MAX; i++) free_codes(atomic_load(&s->made[i]));
     nx_free(s->crcs);
     nx_free(s->checked);

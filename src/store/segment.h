@@ -28,8 +28,9 @@ typedef enum nx_section_kind {
     NX_SECTION_ROWS,
     NX_SECTION_DENSE,
     NX_SECTION_PRESENT,
-    NX_SECTION_CODES,  /* derived */
-    NX_SECTION_SCALES, /* derived */
+    NX_SECTION_CODES,    /* derived */
+    NX_SECTION_SCALES,   /* derived */
+    NX_SECTION_POSTINGS, /* derived, of sparse slots: postings.h */
 } nx_section_kind;
 
 typedef struct nx_section {
@@ -72,6 +73,8 @@ typedef struct nx_seg {
     _Atomic uint64_t  n_dead;
     const nx_section *dense[NX_SLOTS_MAX], *present[NX_SLOTS_MAX], *codes[NX_SLOTS_MAX],
         *scales[NX_SLOTS_MAX], *ids, *places, *rows;
+    const nx_section                 *postings[NX_SLOTS_MAX];
+    _Atomic(struct nx_seg_postings *) lists[NX_SLOTS_MAX]; /* postings_seg.h */
     _Atomic(nx_codes *) made[NX_SLOTS_MAX]; /* codes made anew, where the file's are damaged */
 } nx_seg;
 

@@ -7,8 +7,11 @@
 #include "base/alloc.h"
 #include "base/crc32c.h"
 #include "store/codes.h"
+#include "store/postings.h"
 
 enum { OUT_PIECES = 16 }; /* written at once */
+
+#define LISTS_AT_ONCE ((uint64_t)64 << 20) /* bytes of posting lists: each so many, one more pass */
 
 /* ---- Which rows ---- */
 
@@ -298,6 +301,66 @@ static nx_status write_slot(writer *w, int32_t slot, uint64_t *bits, float *x, b
     return st;
 }
 
+/* ---- Posting lists of a sparse slot ---- */
+
+typedef struct sparse_source {
+    writer *w;
+    int32_t slot;
+} sparse_source;
+
+static nx_status sparse_of(void *ctx, uint64_t i, nx_vector *v, bool *has, nx_error *err)
+{
+    sparse_source    *x = ctx;
+    writer           *w = x->w;
+    const nx_row_ref *r = &w->g->rows[i];
+    nx_seg           *s = w->g->segs[r->source];
+    nx_status         st = NX_OK;
+
+    nx_buf_clear(&w->row);
+    if (s) st = nx_seg_row_bare(s, &w->row, r->row, err);
+    const nx_block *b = s ? (const nx_block *)(const void *)w->row.data
+                          : nx_head_row_at(w->g->heads[r->source], r->row)->block;
+    if (!st) *has = nx_block_vector(b, w->config, x->slot, v);
+    return st;
+}
+
+static nx_status put_lists(writer *w, const nx_tally *t, sparse_source *x)
+{
+    nx_status st = NX_OK;
+
+    for (uint64_t from = 0, to; !st && from < t->n_keys; from = to) {
+        to = nx_tally_reach(t, from, LISTS_AT_ONCE);
+        size_t   n = (size_t)(t->starts[to] - t->starts[from]);
+        uint8_t *lists = nx_calloc(n, 8);
+        st = lists ? nx_tally_fill(t, lists, from, to, sparse_of, x, w->err)
+                   : nx_fail(w->err, NX_ENOMEM, "posting lists of a segment");
+        if (!st) st = put(w, lists, 8 * n);
+        nx_free(lists);
+    }
+    return st;
+}
+
+static nx_status write_postings(writer *w, int32_t slot)
+{
+    sparse_source x = {w, slot};
+    nx_tally      t = {0};
+    uint8_t      *head = NULL;
+    nx_status     st = nx_tally_count(&t, w->g->n_rows, sparse_of, &x, w->err);
+
+    if (!st) head = nx_alloc((size_t)nx_tally_head_bytes(&t), 1);
+    if (!st && !head) st = nx_fail(w->err, NX_ENOMEM, "posting lists of a segment");
+    if (!st) st = open_section(w, NX_SECTION_POSTINGS, slot, 0);
+    if (!st) {
+        nx_tally_write_head(&t, head);
+        st = put(w, head, (size_t)nx_tally_head_bytes(&t));
+        if (!st) st = put_lists(w, &t, &x);
+        close_section(w);
+    }
+    nx_free(head);
+    nx_tally_free(&t);
+    return st;
+}
+
 /* Derivations share no piece with records: damage in one is none of the other. */
 static nx_status begin_derived(writer *w)
 {
@@ -313,9 +376,12 @@ static nx_status write_derived(writer *w, const bool any[NX_SLOTS_MAX], float *x
     nx_status st = NX_OK;
 
     for (int32_t slot = 0; !st && slot < w->config->n_slots; slot++) {
-        if (!any[slot] || w->config->slots[slot].storage != NX_STORE_SQ8) continue;
+        bool sparse = w->config->slots[slot].form == NX_FORM_SPARSE;
+        if (!sparse && (!any[slot] || w->config->slots[slot].storage != NX_STORE_SQ8)) continue;
         if (!begun) st = begin_derived(w);
         begun = true;
+        if (!st && sparse) st = write_postings(w, slot);
+        if (sparse) continue;
         if (!st) st = write_codes(w, slot, x, codes, false);
         if (!st) st = write_codes(w, slot, x, codes, true);
     }

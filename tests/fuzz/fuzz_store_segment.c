@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/crc32c.h"
-#include "store/segment.h"
+#include "store/postings_seg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +36,24 @@ static void mend(uint8_t *p, size_t n)
     memcpy(p, &h, sizeof h);
 }
 
+/* Every list that the bytes claim, summed. */
+static void read_lists(nx_seg *s, int32_t slot)
+{
+    const nx_seg_postings *p;
+    nx_list                l;
+    uint64_t               n;
+    volatile double        sum = 0;
+
+    if (s->head.n_rows > 1000 || nx_seg_postings_get(s, &p, slot, NULL)) return;
+    (void)nx_seg_count_present(s, &n, slot, 1, NULL);
+    for (uint64_t k = 0; k < p->view.n_keys && k < 1000; k++) {
+        uint32_t key = p->view.keys[k];
+        if (nx_seg_lists(s, &l, slot, &key, 1, NULL)) continue;
+        for (uint64_t i = 0; i < l.n; i++) sum = sum + (double)l.rows[i] + (double)l.weights[i];
+    }
+    (void)nx_seg_postings_check(s, slot, NULL);
+}
+
 static void read_all(nx_seg *s)
 {
     nx_buf out = {.max = 1 << 26};
@@ -53,6 +71,7 @@ static void read_all(nx_seg *s)
         nx_codes codes;
         bool     has;
         (void)nx_seg_codes(s, &codes, &has, slot, NULL);
+        if (s->config->slots[slot].form == NX_FORM_SPARSE) read_lists(s, slot);
     }
     nx_buf_free(&out);
 }

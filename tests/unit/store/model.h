@@ -17,7 +17,7 @@
 
 #include "plain_distances.h"
 #include "sim_disk.h"
-#include "store/store.h"
+#include "store/sparse.h"
 
 enum { MODEL_IDS = 48, MODEL_KEYS = 6, DIM_A = 8, DIM_B = 5, DIM_M = 3 };
 
@@ -473,6 +473,9 @@ static inline const char *model_filtered_differs(const model *m, nx_collection *
     return what;
 }
 
+static inline const char *model_sparse_differs(const model *m, nx_collection *c, int k,
+                                               const nx_filter *f, int least, uint64_t *rng);
+
 static inline const char *model_search_differs(const model *m, nx_collection *c, int slot, int k,
                                                uint64_t *rng)
 {
@@ -487,6 +490,10 @@ static inline const char *model_search_differs(const model *m, nx_collection *c,
 
     assert_int_equal(nx_path_parse(&range.path, NX_STR("k1"), NULL), NX_OK);
     if (!*d) d = model_filtered_differs(m, c, slot, k, &f, least, rng);
+    if (!*d) d = model_sparse_differs(m, c, k, NULL, 0, rng);
+    f.n_must_not = 0;
+    if (!*d) d = model_sparse_differs(m, c, k, &f, least, rng);
+    f.n_must_not = 1;
     if (*d) return d;
     for (int i = 0; i < MODEL_IDS; i++) want += m->p[i].there && model_passes(&m->p[i], &f, least);
     nx_snapshot *s = nx_snapshot_take(c);
@@ -495,6 +502,107 @@ static inline const char *model_search_differs(const model *m, nx_collection *c,
     nx_snapshot_release(s);
     if (st) return "scroll: or count with a filter";
     return n == want && n_ids == want ? "" : "how many a filter holds for";
+}
+
+/* ---- Sparse: slot 2, with IDF ---- */
+
+/* A random target: some indexes that points have, and some that none has. */
+static inline int model_target(const model *m, uint32_t indices[8], float values[8], uint64_t *rng)
+{
+    int n = 0;
+
+    for (int tries = 0; tries < 8; tries++) {
+        const model_point *p = &m->p[sim_random(rng) % MODEL_IDS];
+        uint32_t           index = (uint32_t)(sim_random(rng) % 500);
+        bool               twice = false;
+        if (p->has[2] && p->n_sparse) index = p->indices[sim_random(rng) % (uint64_t)p->n_sparse];
+        for (int i = 0; i < n; i++) twice |= indices[i] == index;
+        if (twice) continue;
+        indices[n] = index;
+        values[n++] = model_float(rng);
+    }
+    return n;
+}
+
+static inline int model_entry(const model_point *p, uint32_t index)
+{
+    for (int i = 0; p->there && p->has[2] && i < p->n_sparse; i++)
+        if (p->indices[i] == index) return i;
+    return -1;
+}
+
+/* The target's values, weighed: ln((N - df + .5) / (df + .5) + 1). */
+static inline void model_weigh(const model *m, const uint32_t *indices, float *values, int n)
+{
+    double n_points = 0;
+
+    for (int i = 0; i < MODEL_IDS; i++) n_points += m->p[i].there && m->p[i].has[2];
+    for (int q = 0; q < n; q++) {
+        double df = 0;
+        for (int i = 0; i < MODEL_IDS; i++) df += model_entry(&m->p[i], indices[q]) >= 0;
+        values[q] *= (float)log((n_points - df + 0.5) / (df + 0.5) + 1);
+    }
+}
+
+/* Point p's score, in the order of indexes; false: it shares none. */
+static inline bool model_sparse_score(const model_point *p, const uint32_t *indices,
+                                      const float *weights, int n, float *score)
+{
+    bool shared = false;
+
+    *score = 0;
+    for (int i = 0; p->there && p->has[2] && i < p->n_sparse; i++)
+        for (int q = 0; q < n; q++) {
+            if (indices[q] != p->indices[i]) continue;
+            *score += weights[q] * p->values[i];
+            shared = true;
+        }
+    return shared;
+}
+
+/* With f: k1 is at least `least`. */
+static inline const char *model_sparse_differs(const model *m, nx_collection *c, int k,
+                                               const nx_filter *f, int least, uint64_t *rng)
+{
+    static char  what[200];
+    uint32_t     indices[8];
+    float        values[8], weights[8], score[MODEL_IDS];
+    bool         used[MODEL_IDS];
+    nx_plan_hit  hits[2 * MODEL_IDS];
+    size_t       n_hits = 0;
+    nx_error     err = {0};
+    nx_snapshot *s = nx_snapshot_take(c);
+    int          n = model_target(m, indices, values, rng);
+    nx_vector t = {.slot = 2, .form = NX_FORM_SPARSE, .n = n, .values = values, .indices = indices};
+
+    what[0] = '\0';
+    if (nx_sparse_search(s, hits, &n_hits, (size_t)k, 2, &t, f, false, 0, &err))
+        snprintf(what, sizeof what, "search: sparse: %.150s", err.text);
+    else if (nx_sparse_weigh(s, weights, &t, &err))
+        snprintf(what, sizeof what, "search: weights: %.150s", err.text);
+    nx_snapshot_release(s);
+    model_weigh(m, indices, values, n);
+    for (int i = 0; !what[0] && i < n; i++)
+        if (weights[i] != values[i]) snprintf(what, sizeof what, "weight of %u", indices[i]);
+    for (int i = 0; i < MODEL_IDS; i++)
+        used[i] = !model_sparse_score(&m->p[i], indices, values, n, &score[i]) ||
+                  (f && (!m->p[i].keys[1] || m->p[i].keys[1] < least));
+    for (size_t h = 0; !what[0] && h <= n_hits; h++) {
+        int best = -1;
+        for (int i = 0; i < MODEL_IDS; i++)
+            if (!used[i] &&
+                (best < 0 || score[i] > score[best] ||
+                 (score[i] == score[best] && nx_id_compare(model_id(i), model_id(best)) < 0)))
+                best = i;
+        if (h == n_hits && best >= 0 && n_hits < (size_t)k)
+            snprintf(what, sizeof what, "too few sparse hits");
+        if (h == n_hits) break;
+        if (best < 0 || nx_id_compare(hits[h].id, model_id(best)) || hits[h].score != score[best])
+            snprintf(what, sizeof what, "sparse hit %zu of %zu: %g, expected point %d, %g", h,
+                     n_hits, (double)hits[h].score, best, best < 0 ? 0.0 : (double)score[best]);
+        if (best >= 0) used[best] = true;
+    }
+    return what;
 }
 
 #endif
