@@ -1,8 +1,9 @@
 /* search.c - the exact scan: every living row that has the vector is scored, and those whose score
  * would enter are asked whether the filter holds.
  *
- * Idea:    segments are cut into pieces of some thousand rows, which the pool's workers share;
- *          each keeps the best it saw. Where a segment has 8-bit codes they are scanned first,
+ * Idea:    segments are cut into pieces of some thousand rows, which the pool's workers take one
+ *          after the other; each keeps the best it saw. Sixty-four rows of which none would enter
+ *          cost one look at their greatest score. Where a segment has 8-bit codes they are scanned first,
  *          which reads a quarter of the memory, and the best few times k are scored again with
  *          their f32 vectors.
  * Order:   what is kept is a function of scores and ids alone, so neither the number of threads
@@ -12,6 +13,7 @@
  *          rows.
  */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -53,6 +55,7 @@ typedef struct scan {
     float                  scale[2];
     piece                 *pieces;
     size_t                 n_pieces;
+    atomic_size_t          next_piece;         /* that no worker has taken */
     bool                   rough[NX_SEGS_MAX]; /* scanned by codes */
     size_t                 k, k_rough;
     worker                *workers;
@@ -109,10 +112,11 @@ static void read_rough(void *ctx)
     const float    *own = r->x->scale;
 
     r->x->ops->dot_i8(r->sums, r->x->codes, c->codes + r->from * c->width, (int64_t)r->n, c->width);
+    const float *scale = c->scales + 2 * r->from;
+    bool         squares = r->x->slot->distance == NX_EUCLID;
     for (uint64_t i = 0; i < r->n; i++) {
-        const float *scale = c->scales + 2 * (r->from + i);
-        float        dot = own[0] * scale[0] * (float)r->sums[i];
-        r->keys[i] = r->x->slot->distance == NX_EUCLID ? 2 * dot - scale[1] : dot;
+        float dot = own[0] * scale[2 * i] * (float)r->sums[i];
+        r->keys[i] = squares ? 2 * dot - scale[2 * i + 1] : dot;
     }
 }
 
@@ -135,36 +139,70 @@ static nx_status fill_keys(worker *w, const piece *p, nx_seg *seg)
     return nx_fail(&w->err, NX_EIO, "%s: can't be read from the disk", seg->path);
 }
 
+/* Could any of 64 keys enter? A NaN counts as the least there is, and so can't, unless that could. */
+static bool any_enters(const nx_topk *best, const float *keys)
+{
+    float most[8];
+
+    if (best->n < best->k || !(best->v[0].key > -INFINITY)) return true;
+    for (int l = 0; l < 8; l++) most[l] = keys[l];
+    for (int i = 8; i < 64; i += 8)
+        for (int l = 0; l < 8; l++) most[l] = keys[i + l] > most[l] ? keys[i + l] : most[l];
+    bool any = false;
+    for (int l = 0; l < 8; l++) any |= !(most[l] < best->v[0].key);
+    return any;
+}
+
+/* A row that has the vector, and whose key would enter. */
+static nx_status try_row(worker *w, nx_topk *best, nx_seg *seg, nx_topk_entry e)
+{
+    bool fits = false;
+
+    if (atomic_load_explicit(&seg->n_dead, memory_order_acquire) > 0 &&
+        !nx_alive_at(nx_seg_death(seg, e.row), w->scan->s->seq))
+        return NX_OK;
+    nx_status st = nx_seg_id(seg, &e.id, e.row, &w->err);
+    if (!st) st = nx_match_row(&w->match, &fits, seg, e.row, e.id, &w->err);
+    if (!st && fits) nx_topk_push(best, e);
+    return st;
+}
+
 static nx_status scan_piece(worker *w, const piece *p)
 {
     const scan *x = w->scan;
     nx_seg     *seg = x->s->segs[p->seg];
     nx_topk    *best = x->rough[p->seg] ? &w->rough : &w->exact;
     uint64_t    present[PIECE_ROWS / 64], words = (p->n + 63) / 64;
-    bool        any_dead = atomic_load_explicit(&seg->n_dead, memory_order_acquire) > 0;
     nx_status   st = nx_seg_copy(seg, present, seg->present[x->search->slot]->at + p->from / 8,
                                  words * 8, &w->err);
 
     if (!st) st = fill_keys(w, p, seg);
-    for (uint64_t i = 0; !st && i < p->n; i++) {
-        nx_topk_entry e = {
-            .key = w->scores[i], .source = (uint32_t)p->seg, .row = (uint32_t)(p->from + i)};
-        if (!(present[i / 64] >> i % 64 & 1) || !nx_topk_wants(best, e.key)) continue;
-        if (any_dead && !nx_alive_at(nx_seg_death(seg, e.row), x->s->seq)) continue;
-        bool fits = false;
-        st = nx_seg_id(seg, &e.id, e.row, &w->err);
-        if (!st) st = nx_match_row(&w->match, &fits, seg, e.row, e.id, &w->err);
-        if (!st && fits) nx_topk_push(best, e);
+    for (uint64_t i = p->n; i < words * 64; i++) w->scores[i] = -INFINITY; /* no row's */
+    for (uint64_t k = 0; !st && k < words; k++) {
+        uint64_t left = present[k];
+        if (!left || !any_enters(best, w->scores + 64 * k)) continue;
+        for (; !st && left; left &= left - 1) {
+            uint64_t      i = 64 * k + (uint64_t)__builtin_ctzll(left);
+            nx_topk_entry e = {
+                .key = w->scores[i], .source = (uint32_t)p->seg, .row = (uint32_t)(p->from + i)};
+            if (i < p->n && nx_topk_wants(best, e.key)) st = try_row(w, best, seg, e);
+        }
     }
     return st;
 }
 
-static void scan_range(void *ctx, int thread, int64_t begin, int64_t end)
+/* Who is free takes the next piece: what is found doesn't depend on it. */
+static void scan_pieces(void *ctx, int thread, int64_t begin, int64_t end)
 {
     scan   *x = ctx;
     worker *w = &x->workers[thread];
+    size_t  i;
 
-    for (int64_t i = begin; !w->st && i < end; i++) w->st = scan_piece(w, &x->pieces[i]);
+    (void)begin;
+    (void)end;
+    while (!w->st &&
+           (i = atomic_fetch_add_explicit(&x->next_piece, 1, memory_order_relaxed)) < x->n_pieces)
+        w->st = scan_piece(w, &x->pieces[i]);
 }
 
 /* ---- The head ---- */
@@ -360,9 +398,9 @@ static nx_status run(scan *x, nx_hit *hits, int32_t *n, nx_pool *pool, nx_error 
     st = make_workers(x, alone ? 1 : nx_pool_threads(pool), err);
     if (st) return st;
     if (alone)
-        scan_range(x, 0, 0, (int64_t)x->n_pieces);
+        scan_pieces(x, 0, 0, 1);
     else
-        nx_pool_run(pool, (int64_t)x->n_pieces, 1, scan_range, x);
+        nx_pool_run(pool, nx_pool_threads(pool), 1, scan_pieces, x);
     st = join_workers(x, err);
     if (!st) st = rescore(x, err);
     if (st) return st;

@@ -1,16 +1,20 @@
 /* distance_avx2.c - distances of one query to many rows.
  *
- * Idea:   a scan waits for memory, so rows are read once, in order, with a request for the line
- *         that comes a kilobyte later; two rows go side by side, so that their additions hide each
- *         other's latency. lanes16 is two registers for each row.
- * Codes:  |x| as unsigned times q with x's sign, in pairs (maddubs): at most 2 * 127 * 127 < 2^15,
- *         so nothing saturates.
+ * Idea:   a scan waits for memory, so rows are read once, one after the other, which the processor's
+ *         own prefetcher follows best: two rows side by side, or lines asked for a kilobyte before,
+ *         read a fifth to a third slower. lanes16 is two registers.
+ * Codes:  |q| as unsigned times x with q's sign, in pairs (maddubs): at most 2 * 127 * 127 < 2^15,
+ *         so nothing saturates. One row after the other, since four side by side read a fifth slower;
+ *         but the sums of four are folded together. Lines are asked for two kilobytes before they
+ *         are needed: five rows. So it reads as fast as a sweep that does nothing else.
  * Thread: any; each call writes its own output.
  */
 #include <math.h>
 
 #include "backend/cpu/distance.h"
 #include "backend/cpu/lanes_avx2.h"
+
+enum { CODES_AHEAD = 2048 };
 
 typedef enum kind { DOT, EUCLID, MANHATTAN } kind;
 
@@ -43,32 +47,21 @@ NX_INLINE float finish(kind k, __m256 lo, __m256 hi, const float *q, const float
     return nx_fold16(_mm256_loadu_ps(acc), _mm256_loadu_ps(acc + 8));
 }
 
-/* R rows, a constant, `stride` apart. */
-NX_INLINE void some_rows(kind k, int R, float *out, const float *q, const float *x, int64_t stride,
-                         int32_t D)
+NX_INLINE float one_row(kind k, const float *q, const float *x, int32_t D)
 {
-    __m256 lo[2], hi[2];
+    __m256 lo = _mm256_setzero_ps(), hi = lo;
 
-    for (int r = 0; r < R; r++) lo[r] = hi[r] = _mm256_setzero_ps();
     for (int32_t i = 0; i + 16 <= D; i += 16) {
-        __m256 q_lo = _mm256_loadu_ps(q + i), q_hi = _mm256_loadu_ps(q + i + 8);
-        for (int r = 0; r < R; r++) {
-            const float *p = x + r * stride + i;
-            nx_prefetch((const uint8_t *)p);
-            lo[r] = step(k, lo[r], q_lo, _mm256_loadu_ps(p));
-            hi[r] = step(k, hi[r], q_hi, _mm256_loadu_ps(p + 8));
-        }
+        lo = step(k, lo, _mm256_loadu_ps(q + i), _mm256_loadu_ps(x + i));
+        hi = step(k, hi, _mm256_loadu_ps(q + i + 8), _mm256_loadu_ps(x + i + 8));
     }
-    for (int r = 0; r < R; r++) out[r] = finish(k, lo[r], hi[r], q, x + r * stride, D);
+    return finish(k, lo, hi, q, x, D);
 }
 
 NX_INLINE void all_rows(kind k, float *out, const float *q, const float *rows, int64_t n,
                         int64_t stride, int32_t D)
 {
-    int64_t r = 0;
-
-    for (; r + 2 <= n; r += 2) some_rows(k, 2, out + r, q, rows + r * stride, stride, D);
-    if (r < n) some_rows(k, 1, out + r, q, rows + r * stride, stride, D);
+    for (int64_t r = 0; r < n; r++) out[r] = one_row(k, q, rows + r * stride, D);
 }
 
 static void dot(float *out, const float *q, const float *rows, int64_t n, int64_t stride, int32_t D)
@@ -88,30 +81,50 @@ static void manhattan(float *out, const float *q, const float *rows, int64_t n, 
     all_rows(MANHATTAN, out, q, rows, n, stride, D);
 }
 
-NX_INLINE int32_t sum8(__m256i v)
+NX_INLINE __m256i add_codes(__m256i sum, const int8_t *q, const int8_t *x)
 {
-    __m128i x = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    __m256i y = _mm256_loadu_si256((const __m256i *)q);
+    __m256i z = _mm256_sign_epi8(_mm256_loadu_si256((const __m256i *)x), y);
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(y), z);
 
-    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4E));
-    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0xB1));
-    return _mm_cvtsi128_si32(x);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+/* Eight sums, to be added up. */
+NX_INLINE __m256i row_of_codes(const int8_t *q, const int8_t *x, int64_t width)
+{
+    __m256i a = _mm256_setzero_si256(), b = a;
+    int64_t i = 0;
+
+    for (; i + 64 <= width; i += 64) {
+        _mm_prefetch((const char *)x + i + CODES_AHEAD, _MM_HINT_T0);
+        a = add_codes(a, q + i, x + i);
+        b = add_codes(b, q + i + 32, x + i + 32);
+    }
+    if (i < width) a = add_codes(a, q + i, x + i);
+    return _mm256_add_epi32(a, b);
+}
+
+/* Lane r is the sum of row r. */
+NX_INLINE __m128i fold_codes(const __m256i s[4])
+{
+    __m256i x = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+
+    return _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
 }
 
 static void dot_i8(int32_t *out, const int8_t *q, const int8_t *rows, int64_t n, int64_t width)
 {
-    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i s[4];
+    int64_t r = 0;
 
-    for (int64_t r = 0; r < n; r++) {
-        const int8_t *p = rows + r * width;
-        __m256i       sum = _mm256_setzero_si256();
-        for (int64_t i = 0; i < width; i += 32) {
-            __m256i x = _mm256_loadu_si256((const __m256i *)(p + i));
-            __m256i y = _mm256_loadu_si256((const __m256i *)(q + i));
-            if (i % 64 == 0) nx_prefetch((const uint8_t *)(p + i));
-            __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(y, x));
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
-        }
-        out[r] = sum8(sum);
+    for (; r + 4 <= n; r += 4) {
+        for (int k = 0; k < 4; k++) s[k] = row_of_codes(q, rows + (r + k) * width, width);
+        _mm_storeu_si128((__m128i *)(out + r), fold_codes(s));
+    }
+    for (; r < n; r++) {
+        s[0] = s[1] = s[2] = s[3] = row_of_codes(q, rows + r * width, width);
+        out[r] = _mm_cvtsi128_si32(fold_codes(s));
     }
 }
 
