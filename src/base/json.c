@@ -2,7 +2,10 @@
 #include "base/json.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -66,4 +69,103 @@ nx_status nx_json_add_number(nx_buf *b, double x, int digits, nx_error *err)
             text[len++] = '.';
     }
     return nx_buf_add(b, text, len, err);
+}
+
+/* ---- As short as they can be ---- */
+
+/* x times 10 to the power of n, |n| up to 60: a handful of roundings of double. */
+static double times_ten(double x, int n)
+{
+    static const double powers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    int                 k = n < 0 ? -n : n;
+
+    for (; k >= 16; k -= 15) x = n < 0 ? x / 1e15 : x * 1e15;
+    return n < 0 ? x / powers[k] : x * powers[k];
+}
+
+/* Nine digits of x > 0, as few of them as name it among floats: the rest is 0. Where x = 0.d1d2d3.. times
+ * ten to the power of *point.
+ * A float has 24 bits, so half the way to its neighbour is at least 2.9 units of the ninth digit, while
+ * double's arithmetic is wrong by a millionth of one: what lies within is read back as x. */
+static uint32_t nine_digits(float x, int *point)
+{
+    double   exact = (double)x, n;
+    float    before;
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    /* log10(2) of the exponent's bits: right, or one too much or too little (more of tiny ones). */
+    int e = ((int)(bits >> 23) - 127) * 1233 / 4096;
+    while ((n = times_ten(exact, 8 - e)) >= 999999999.5) e++;
+    while ((n = times_ten(exact, 8 - e)) < 99999999.5) e--;
+    bits--;
+    memcpy(&before, &bits, sizeof before);
+    double half = times_ten((exact - (double)before) * 0.5, 8 - e) * (1 - 1e-6), unit = 1e8;
+    *point = e + 1;
+    for (; unit > 1; unit /= 10) {
+        double rounded = (double)(uint32_t)(n / unit + 0.5) * unit;
+        double off = rounded > n ? rounded - n : n - rounded;
+        if (rounded > 0 && off < half) return (uint32_t)rounded;
+    }
+    return (uint32_t)(n + 0.5);
+}
+
+/* 0.d1d2.. times ten to the power of point; digits without zeros at the end. */
+static nx_status add_decimal(nx_buf *b, bool minus, const char *digits, int n, int point,
+                             nx_error *err)
+{
+    char  text[48];
+    char *w = text;
+
+    if (minus) *w++ = '-';
+    if (point > 16 || point < -4) {
+        *w++ = digits[0];
+        *w++ = '.';
+        if (n == 1) *w++ = '0';
+        for (int i = 1; i < n; i++) *w++ = digits[i];
+        w += snprintf(w, 8, "e%d", point - 1);
+        return nx_buf_add(b, text, (size_t)(w - text), err);
+    }
+    if (point <= 0) *w++ = '0';
+    for (int i = 0; i < point; i++) *w++ = i < n ? digits[i] : '0';
+    *w++ = '.';
+    for (int i = point; i < 0; i++) *w++ = '0';
+    for (int i = point > 0 ? point : 0; i < n; i++) *w++ = digits[i];
+    if (n <= point) *w++ = '0';
+    return nx_buf_add(b, text, (size_t)(w - text), err);
+}
+
+nx_status nx_json_add_float(nx_buf *b, float x, nx_error *err)
+{
+    char digits[10] = "0";
+    int  point, n = 0;
+
+    if (!isfinite(x)) return nx_buf_add(b, "null", 4, err);
+    if (x == 0) return nx_buf_add(b, signbit(x) ? "-0.0" : "0.0", signbit(x) ? 4 : 3, err);
+    uint32_t v = nine_digits(x < 0 ? -x : x, &point);
+    if (v >= 1000000000) { /* 999999999.5 rounds to ten digits */
+        v /= 10;
+        point++;
+    }
+    for (uint32_t unit = 100000000; v > 0; unit /= 10) {
+        digits[n++] = (char)('0' + v / unit);
+        v %= unit;
+    }
+    return add_decimal(b, x < 0, digits, n, point, err);
+}
+
+nx_status nx_json_add_double(nx_buf *b, double x, nx_error *err)
+{
+    char   text[64];
+    size_t before = b->len;
+    int    digits = 15;
+
+    for (; digits < 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) break;
+    }
+    nx_status st = nx_json_add_number(b, x, digits, err);
+    if (st || !isfinite(x) || strpbrk(b->data + before, ".e")) return st;
+    return nx_buf_add(b, ".0", 2, err);
 }

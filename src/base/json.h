@@ -12,4 +12,9 @@ nx_status nx_json_add_string(nx_buf *b, const char *s, size_t len, nx_error *err
  * no NaN or infinity: null. */
 nx_status nx_json_add_number(nx_buf *b, double x, int digits, nx_error *err);
 
+/* Append the shortest decimal (a float's may be one digit more, rarely) that is read back as the same
+ * number; 1 is "1.0", so that it stays no integer. null as above. */
+nx_status nx_json_add_float(nx_buf *b, float x, nx_error *err);
+nx_status nx_json_add_double(nx_buf *b, double x, nx_error *err);
+
 #endif

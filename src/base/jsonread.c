@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* strtod_l */
 #include "base/jsonread.h"
 
+#include <float.h>
 #include <locale.h>
 #include <math.h>
 #include <stdlib.h>
@@ -180,17 +181,85 @@ static bool whole_number(const char *from, const char *to, uint64_t *out)
     return true;
 }
 
+/* Most numbers, without strtod: m / 10^k, where m has at most 64 bits and 10^k is exact in them. The
+ * x87's result is right to 64 bits, and rounds to the right double, unless those it drops are exactly half
+ * a unit: then only the digits behind know which way. False: ask strtod. */
+#if LDBL_MANT_DIG == 64
+static bool scale(uint64_t m, int exponent, double *out)
+{
+    static const long double powers[] = {1e0L,  1e1L,  1e2L,  1e3L,  1e4L,  1e5L,  1e6L,
+                                         1e7L,  1e8L,  1e9L,  1e10L, 1e11L, 1e12L, 1e13L,
+                                         1e14L, 1e15L, 1e16L, 1e17L, 1e18L, 1e19L, 1e20L,
+                                         1e21L, 1e22L, 1e23L, 1e24L, 1e25L, 1e26L, 1e27L};
+    uint64_t                 significand;
+
+    if (exponent < -27 || exponent > 27) return false;
+    long double v =
+        exponent < 0 ? (long double)m / powers[-exponent] : (long double)m * powers[exponent];
+    memcpy(&significand, &v, sizeof significand);
+    if ((significand & 0x7FF) == 0x400) return false;
+    *out = (double)v;
+    return true;
+}
+#else
+static bool scale(uint64_t m, int exponent, double *out)
+{
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+    if (m >> 53 || exponent < -22 || exponent > 22) return false;
+    *out = exponent < 0 ? (double)m / powers[-exponent] : (double)m * powers[exponent];
+    return true;
+}
+#endif
+
+/* The number spelled from..to, which is well-formed. */
+static bool quick_float(const char *from, const char *to, double *out)
+{
+    uint64_t    m = 0;
+    int         exponent = 0, n = 0, written = 0;
+    bool        minus = *from == '-', point = false;
+    const char *p = from + minus;
+
+    for (; p < to && (*p | 0x20) != 'e'; p++) {
+        if (*p == '.') {
+            point = true;
+            continue;
+        }
+        if (n == 19) return false;
+        m = m * 10 + (unsigned)(*p - '0');
+        n += m != 0;
+        exponent -= point;
+    }
+    if (p < to) {
+        bool down = p[1] == '-';
+        for (p += 1 + (down || p[1] == '+'); p < to; p++) {
+            written = written * 10 + (*p - '0');
+            if (written > 999) return false;
+        }
+        exponent += down ? -written : written;
+    }
+    if (m == 0)
+        *out = 0;
+    else if (!scale(m, exponent, out))
+        return false;
+    if (minus) *out = -*out;
+    return true;
+}
+
 static nx_status float_of(reader *r, const char *from, nx_json *out)
 {
     char   small[64];
     size_t len = (size_t)(r->p - from);
-    char  *text = len < sizeof small ? small : nx_alloc(len + 1, 1); /* strtod wants its NUL */
 
+    out->type = NX_JSON_FLOAT;
+    out->spelled = from;
+    if (quick_float(from, r->p, &out->f)) return NX_OK;
+    char *text = len < sizeof small ? small : nx_alloc(len + 1, 1); /* strtod wants its NUL */
     if (!text) return fail_memory(r);
     memcpy(text, from, len);
     text[len] = '\0';
-    out->type = NX_JSON_FLOAT;
-    out->spelled = from;
     out->f = strtod_l(text, NULL, r->numbers);
     if (text != small) nx_free(text);
     return NX_OK;

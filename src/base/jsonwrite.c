@@ -51,6 +51,25 @@ void nx_jw_number(nx_jw *w, const char *key, double x, int digits)
     if (!w->st) w->st = nx_json_add_number(&w->buf, x, digits, &w->err);
 }
 
+void nx_jw_float(nx_jw *w, const char *key, float x)
+{
+    lead(w, key);
+    if (!w->st) w->st = nx_json_add_float(&w->buf, x, &w->err);
+}
+
+void nx_jw_double(nx_jw *w, const char *key, double x)
+{
+    lead(w, key);
+    if (!w->st) w->st = nx_json_add_double(&w->buf, x, &w->err);
+}
+
+void nx_jw_key(nx_jw *w, nx_str key)
+{
+    nx_jw_string(w, NULL, key);
+    if (!w->st) w->st = nx_buf_add(&w->buf, ":", 1, &w->err);
+    w->comma = false;
+}
+
 void nx_jw_bool(nx_jw *w, const char *key, bool x)
 {
     add(w, key, x ? "true" : "false");

@@ -37,6 +37,9 @@ void nx_jw_text(nx_jw *w, const char *key, const char *c_string);
 void nx_jw_string(nx_jw *w, const char *key, nx_str s);
 void nx_jw_null(nx_jw *w, const char *key);
 void nx_jw_ids(nx_jw *w, const char *key, const int32_t *ids, size_t n); /* [1,2,3] */
+void nx_jw_float(nx_jw *w, const char *key, float x);   /* as short as it can be: base/json.h */
+void nx_jw_double(nx_jw *w, const char *key, double x); /* likewise */
+void nx_jw_key(nx_jw *w, nx_str key); /* of the value that comes next, whose own key is NULL */
 void nx_jw_raw(nx_jw *w, const char *key, nx_str json); /* a value that is JSON text already */
 
 #endif

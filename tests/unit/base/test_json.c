@@ -98,12 +98,67 @@ static void ceiling(void **state)
     }
 }
 
+static void short_floats(void **state)
+{
+    static const struct {
+        float       x;
+        const char *text;
+    } known[] = {{0.1f, "0.1"},
+                 {1, "1.0"},
+                 {-2.5f, "-2.5"},
+                 {0, "0.0"},
+                 {16777216, "16777216.0"},
+                 {3e38f, "3.0e38"},
+                 {1e-7f, "1.0e-7"},
+                 {100, "100.0"},
+                 {0.00012f, "0.00012"},
+                 {-0.0f, "-0.0"}};
+    nx_buf   b = {.max = 1000};
+    uint32_t seed = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        nx_buf_clear(&b);
+        assert_int_equal(nx_json_add_float(&b, known[i].x, NULL), NX_OK);
+        assert_string_equal(b.data, known[i].text);
+    }
+    for (int i = 0; i < 300000; i++) {
+        float x;
+        seed = seed * 1664525u + 1013904223u;
+        memcpy(&x, &seed, sizeof x);
+        if (i % 2) x = (float)(int32_t)seed / 2147483648.0f;
+        nx_buf_clear(&b);
+        assert_int_equal(nx_json_add_float(&b, x, NULL), NX_OK);
+        if (isfinite(x) && strtof(b.data, NULL) != x) fail_msg("%s is no %.9g", b.data, (double)x);
+        if (!isfinite(x)) assert_string_equal(b.data, "null");
+    }
+    nx_buf_free(&b);
+}
+
+static void short_doubles(void **state)
+{
+    static const struct {
+        double      x;
+        const char *text;
+    } known[] = {{0.1, "0.1"}, {1, "1.0"}, {1e300, "1e+300"}, {0.1 + 0.2, "0.30000000000000004"}};
+    nx_buf b = {.max = 1000};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        nx_buf_clear(&b);
+        assert_int_equal(nx_json_add_double(&b, known[i].x, NULL), NX_OK);
+        assert_string_equal(b.data, known[i].text);
+    }
+    nx_buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strings), cmocka_unit_test(bytes_that_are_not_text),
-        cmocka_unit_test(numbers), cmocka_unit_test(numbers_in_other_locales),
-        cmocka_unit_test(ceiling),
+        cmocka_unit_test(strings),       cmocka_unit_test(bytes_that_are_not_text),
+        cmocka_unit_test(numbers),       cmocka_unit_test(numbers_in_other_locales),
+        cmocka_unit_test(ceiling),       cmocka_unit_test(short_floats),
+        cmocka_unit_test(short_doubles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,6 +147,49 @@ static void depth(void **state)
     assert_int_equal(nx_json_parse(&doc, "t", text, NX_JSON_DEPTH_MAX + 1, 0, NULL), NX_EFORMAT);
 }
 
+/* The quick way to a double gives what strtod gives, in every spelling. */
+static void numbers_are_those_of_strtod(void **state)
+{
+    static const int         digits[] = {17, 9, 19, 20, 3, 16};
+    static const char *const odd[] = {"0.1",
+                                      "9007199254740993.0",
+                                      "9007199254740992.5",
+                                      "-0.0",
+                                      "1e-27",
+                                      "1.0000000000000002220446",
+                                      "5e-324",
+                                      "123456789012345678901.5",
+                                      "1e23",
+                                      "8.5e22",
+                                      "1E+5",
+                                      "0.000000000000000000000001",
+                                      "1e99999",
+                                      "1844674407370955161.5"};
+    uint64_t                 seed = 7;
+    char                     text[400];
+
+    (void)state;
+    for (int i = 0; i < 120000; i++) {
+        double x;
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        if (i < 14) {
+            snprintf(text, sizeof text, "%s", odd[i]);
+        } else {
+            x = (double)(int64_t)seed / 9e18;
+            for (uint64_t k = seed % 31; i % 3 == 0 && k > 0; k--) x *= seed % 2 ? 10 : 0.1;
+            if (i % 5 == 0) x = (double)(float)x;
+            if (i % 6 == 2)
+                snprintf(text, sizeof text, "%.19f", x);
+            else
+                snprintf(text, sizeof text, i % 2 ? "%.*e" : "%#.*g", digits[i % 6], x);
+        }
+        nx_json_doc d = read(text, 0);
+        double      expected = strtod(text, NULL);
+        if (memcmp(&d.root->f, &expected, sizeof expected) != 0) fail_msg("%s", text);
+        nx_json_doc_free(&d);
+    }
+}
+
 static void memory_fails_cleanly(void **state)
 {
     (void)state;
@@ -175,6 +218,7 @@ int main(void)
         cmocka_unit_test(duplicates_the_last_counts),
         cmocka_unit_test(refusals),
         cmocka_unit_test(depth),
+        cmocka_unit_test(numbers_are_those_of_strtod),
         cmocka_unit_test(memory_fails_cleanly),
     };
 
