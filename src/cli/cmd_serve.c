@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "cli/serve_models.h"
+#include "lib/backends.h"
 #include "os/memory.h"
 #include "os/notify.h"
 #include "os/process.h"
@@ -17,7 +18,7 @@ typedef struct serve_opts {
     nx_server_options o;
     nx_texts          models, origins, hosts;
     const char       *listen;
-    int32_t           port, ops_port, max_body_mb, idle_s;
+    int32_t           port, ops_port, qdrant_port, max_body_mb, max_points_mb, idle_s;
     float             memory_gb;
     const char       *keep_alive;
 } serve_opts;
@@ -151,6 +152,8 @@ static int settle(serve_opts *o)
     if (code != NX_CLI_GO) return code;
     s->port = (uint16_t)o->port;
     s->ops_port = o->ops_port;
+    s->qdrant_port = o->qdrant_port;
+    s->points_body_max = (size_t)o->max_points_mb << 20;
     s->http.body_bytes_max = (size_t)o->max_body_mb << 20;
     s->http.idle_ms = o->idle_s * 1000;
     s->memory_bytes =
@@ -211,6 +214,9 @@ static void print_block(const serve_opts *o, const nx_server *s)
     if (o->o.ops_port >= 0)
         fprintf(stderr, "  operators  port %d: /livez /readyz /startupz /health /metrics\n",
                 nx_server_ops_port(s));
+    if (o->o.qdrant_port >= 0)
+        fprintf(stderr, "  qdrant     port %d: the collections, for Qdrant's clients\n",
+                nx_server_qdrant_port(s));
     for (size_t i = 0; i < o->o.n_models; i++)
         fprintf(stderr, "  %s      %s%s\n", i ? "     " : "model", o->o.models[i].name,
                 i ? " (loaded when asked for)" : "");
@@ -283,7 +289,7 @@ static int run(serve_opts *o)
         o->o.hosts = hosts;
         o->o.n_hosts = o->hosts.n;
         o->o.opener = nx_serve_opener(&o->s);
-        code = check_models(o);
+        code = nx_backends_distances(&o->o.distances, &err) ? nx_cli_fail(&err) : check_models(o);
     }
     if (code == NX_CLI_GO) {
         add_embedding(specs, list, o, embedding, sizeof embedding);
@@ -315,11 +321,13 @@ int nx_cmd_serve(int argc, char **argv)
                           .queue = NX_QUEUE_DEFAULT,
                           .draft = NX_DRAFT_DEFAULT},
                     .max_body_mb = 8,
+                    .max_points_mb = 32,
                     .idle_s = 300};
 
     nx_server_options_default(&o.o);
     o.port = o.o.port;
     o.ops_port = -1;
+    o.qdrant_port = -1;
     o.o.access_log = "-";
     const nx_opt opts[] = {
         NX_OPT_GROUP("Listening"),
@@ -335,6 +343,11 @@ int nx_cmd_serve(int argc, char **argv)
                .min = -1, .max = 65535, .env = true),
         NX_OPT("ops-host", 0, NX_OPT_TEXT, &o.o.ops_host, "ADDRESS",
                "for --ops-port; default: --host", .env = true),
+        NX_OPT(
+            "qdrant-port", 0, NX_OPT_INT, &o.qdrant_port, "N",
+            "the collections on a port of their own, where Qdrant's clients look (6333); 0 takes a "
+            "free one, -1 is none",
+            .min = -1, .max = 65535, .env = true),
         NX_OPT("tls-cert", 0, NX_OPT_TEXT, &o.o.tls_cert, "FILE", "certificate chain in PEM: HTTPS",
                .env = true),
         NX_OPT("tls-key", 0, NX_OPT_TEXT, &o.o.tls_key, "FILE", "its private key", .env = true),
@@ -383,13 +396,15 @@ int nx_cmd_serve(int argc, char **argv)
                "the most that /llm requests may ask for", .min = 1, .max = 1 << 30, .env = true),
         NX_OPT("max-body", 0, NX_OPT_INT, &o.max_body_mb, "MB", "of a request", .min = 1,
                .max = 1024, .env = true),
+        NX_OPT("max-points-body", 0, NX_OPT_INT, &o.max_points_mb, "MB",
+               "of a request to a collection", .min = 1, .max = 1024, .env = true),
         NX_OPT("idle-timeout", 0, NX_OPT_INT, &o.idle_s, "SECONDS", "of a kept connection",
                .min = 1, .max = 86400, .env = true),
         NX_OPT("drain", 0, NX_OPT_INT, &o.o.drain_s, "SECONDS",
                "how long answers may go on after SIGTERM", .max = 86400, .env = true),
         NX_OPT_GROUP("Data and log"),
         NX_OPT("data", 0, NX_OPT_TEXT, &o.o.data, "DIR",
-               "keys and usage; default: $XDG_DATA_HOME/nexus", .env = true),
+               "keys, usage and collections; default: $XDG_DATA_HOME/nexus", .env = true),
         NX_OPT("access-log", 0, NX_OPT_TEXT, &o.o.access_log, "FILE",
                "one JSON line for each request; - is stdout, '' is none", .env = true),
         NX_OPT("log-prompts", 0, NX_OPT_FLAG, &o.o.log_prompts, NULL,
@@ -399,8 +414,9 @@ int nx_cmd_serve(int argc, char **argv)
     const nx_usage usage = {
         .command = "serve",
         .synopsis = "[-m MODEL] [options]",
-        .about = "Answer many people at once over HTTP: OpenAI's API under /v1, plain text under\n"
-                 "/llm, documentation under /docs. Without keys only this machine can ask.",
+        .about =
+            "Answer many people at once over HTTP: OpenAI's API under /v1, plain text under\n"
+            "/llm, Qdrant's under /collections, documentation under /docs. Without keys only this machine can ask.",
         .examples = "  nexus serve\n"
                     "  nexus serve -m model.gguf -m small=Qwen/Qwen3-0.6B --ctx 8192\n"
                     "  nexus key create --name alice && nexus serve --host 0.0.0.0 --ops-port 9000",

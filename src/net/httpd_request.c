@@ -87,13 +87,13 @@ static ptrdiff_t decode(char *to, const char *s, size_t n, bool plus_is_space)
 /* ---- Headers ---- */
 
 /* Headers that decide who asks: of two, one reader would take the first, another the last. */
-static const char *const once[] = {"Authorization", "x-api-key", "Origin"};
+static const char *const once[] = {"Authorization", "x-api-key", "api-key", "Origin"};
 
 static void count_once(walk *w, const char *name)
 {
     for (size_t i = 0; i < sizeof once / sizeof *once; i++) {
         if (strcasecmp(name, once[i]) != 0) continue;
-        if (w->seen_once & 1u << i) w->wrong = "more than one Authorization, x-api-key or Origin";
+        if (w->seen_once & 1u << i) w->wrong = "more than one Authorization, x-api-key, api-key or Origin";
         w->seen_once |= 1u << i;
     }
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "server/answer.h"
+#include "server/qdrant.h"
 #include "server/server_in.h"
 
 /* ---- Life ---- */
@@ -121,12 +122,21 @@ void nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param,
         break;
     case NX_DIALECT_SEED: nx_jw_text(w, "detail", message); break;
     case NX_DIALECT_PLAIN: nx_jw_text(w, "error", message); break;
+    case NX_DIALECT_QDRANT:
+        nx_jw_open(w, "status", '{');
+        nx_jw_text(w, "error", message);
+        nx_jw_close(w, '}');
+        nx_jw_number(w, "time", 0, 9);
+        break;
     }
     nx_jw_close(w, '}');
 }
 
 nx_dialect nx_dialect_of_path(const char *path)
 {
+    if (!strncmp(path, "/collections", 12) || !strncmp(path, "/cluster", 8) ||
+        !strncmp(path, "/aliases", 8))
+        return NX_DIALECT_QDRANT;
     if (!strncmp(path, "/llm/", 5) || !strncmp(path, "/rag/", 5)) return NX_DIALECT_SEED;
     return strncmp(path, "/v1/", 4) ? NX_DIALECT_PLAIN : NX_DIALECT_OPENAI;
 }
@@ -143,6 +153,16 @@ static void add_header(nx_call *c, const char *name, const char *value)
     if (nx_exchange_add_header(c->x, name, value, &err)) nx_log_error("%s", err.text);
 }
 
+/* Clients of Qdrant's get these as its gate keeper says them: as plain text. */
+static void refuse_at_the_gate(nx_call *c, int status, const char *message)
+{
+    nx_buf   text = {.max = NX_ERROR_TEXT_MAX};
+    nx_error err;
+
+    if (nx_buf_add(&text, message, strlen(message), &err)) nx_buf_free(&text);
+    nx_call_reply_bytes(c, status, "text/plain; charset=utf-8", &text);
+}
+
 static void refuse(nx_call *c, int status, const char *param, const char *code,
                    int32_t retry_after_s, const char *message)
 {
@@ -154,6 +174,10 @@ static void refuse(nx_call *c, int status, const char *param, const char *code,
         add_header(c, "Retry-After", text);
     }
     if (status == 401) add_header(c, "WWW-Authenticate", "Bearer");
+    if (dialect_of(c) == NX_DIALECT_QDRANT && (status == 401 || status == 403)) {
+        refuse_at_the_gate(c, status, message);
+        return;
+    }
     nx_error_write(&w, dialect_of(c), status, param, code, message);
     if (w.st) nx_buf_free(&w.buf); /* out of memory: the status alone */
     nx_call_reply_bytes(c, status, "application/json", &w.buf);
@@ -175,6 +199,10 @@ void nx_call_refuse_fault(nx_call *c, const nx_fault *fault, const char *where)
 {
     nx_jw w = {.buf.max = NX_REPLY_MAX};
 
+    if (dialect_of(c) == NX_DIALECT_QDRANT) {
+        nx_qd_refuse_fault(c, fault, where);
+        return;
+    }
     if (dialect_of(c) != NX_DIALECT_SEED) {
         refuse(c, 400, fault->path, NULL, -1, fault->text);
         return;
@@ -200,6 +228,7 @@ int nx_error_status(const nx_error *err)
     case NX_ENOENT: return 404;
     case NX_EBUSY:
     case NX_ENOMEM: return 503;
+    case NX_EFULL: return 507;
     default: return 500;
     }
 }
@@ -208,6 +237,10 @@ void nx_call_refuse_error(nx_call *c, const nx_error *err, const char *param)
 {
     int status = nx_error_status(err);
 
+    if (dialect_of(c) == NX_DIALECT_QDRANT) {
+        nx_qd_refuse_error(c, err);
+        return;
+    }
     if (status == 400 && dialect_of(c) == NX_DIALECT_SEED) status = 422;
     if (status == 500) nx_log_error("%s %s: %s", c->request_id, nx_exchange_path(c->x), err->text);
     refuse(c, status, param, NULL, status == 503 ? 2 : -1, err->text);

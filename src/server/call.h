@@ -21,6 +21,8 @@
 typedef struct nx_server nx_server;
 typedef struct nx_answer nx_answer;
 
+typedef struct nx_qd_texts nx_qd_texts; /* qdrant_infer.c */
+
 #define NX_REQUEST_ID_CAP 65
 #define NX_REPLY_MAX      ((size_t)256 << 20)
 
@@ -42,7 +44,10 @@ struct nx_call {
     nx_task         task;
     nx_model_waiter waiter;
     void (*with_model)(nx_call *c); /* goes on when the model is there */
-    nx_loaded         *model;
+    nx_loaded *model;
+    bool       at_desk;        /* of the store: may wait for the disk */
+    void (*then)(nx_call *c);  /* goes on there */
+    nx_qd_texts       *texts;  /* embedded for this call, in kept; NULL: none */
     nx_answer *_Atomic answer; /* NULL: not one of a model */
     nx_exchange_report report;
     nx_call           *next, *prev; /* in the server's list, while it has an answer */

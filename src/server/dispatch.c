@@ -57,6 +57,19 @@ static bool is_for_operators(const nx_route *r)
     return false;
 }
 
+/* The listener for Qdrant's clients has the collections, and what anybody may see. */
+static bool is_for_qdrant(const nx_route *r)
+{
+    return r->dialect == NX_DIALECT_QDRANT || !strcmp(r->path, "/metrics") ||
+           (r->dialect == NX_DIALECT_PLAIN && r->scope == NX_SCOPE_PUBLIC);
+}
+
+static bool is_on_listener(const nx_exchange *x, const nx_route *r)
+{
+    if (nx_exchange_tag(x) == NX_TAG_OPS) return is_for_operators(r);
+    return nx_exchange_tag(x) != NX_TAG_QDRANT || is_for_qdrant(r);
+}
+
 /* Is a / of the route's own path spelled %2F? A proxy that minds paths sees another one then; in a model's
  * name it is how clients spell it. */
 static bool hides_slash(const char *uri, const nx_route *r)
@@ -68,15 +81,44 @@ static bool hides_slash(const char *uri, const nx_route *r)
     return false;
 }
 
+/* Paths of Qdrant's may end in a slash. NULL: out of memory. */
+static const char *trimmed_path(nx_call *c)
+{
+    const char *path = nx_exchange_path(c->x);
+    size_t      len = strlen(path);
+
+    if (len < 2 || path[len - 1] != '/' || nx_dialect_of_path(path) != NX_DIALECT_QDRANT)
+        return path;
+    return nx_arena_strndup(&c->kept, path, len - 1);
+}
+
+/* A name of a collection with a / in it: it would be taken for another path. */
+static bool has_slash_in_name(const char *uri)
+{
+    for (; *uri && *uri != '?'; uri++)
+        if (uri[0] == '%' && uri[1] == '2' && (uri[2] | 0x20) == 'f') return true;
+    return false;
+}
+
 static bool find_route(nx_call *c)
 {
-    const char     *path = nx_exchange_path(c->x), *method = nx_exchange_method(c->x);
+    const char     *path = trimmed_path(c), *method = nx_exchange_method(c->x);
     bool            known = false;
     char            allow[64];
     nx_error        err;
-    const nx_route *r = nx_route_find(method, path, c->params, &known);
+    const nx_route *r = path ? nx_route_find(method, path, c->params, &known) : NULL;
 
-    if (r && nx_exchange_tag(c->x) == NX_TAG_OPS && !is_for_operators(r)) r = NULL, known = false;
+    if (!path) {
+        nx_call_refuse(c, 503, NULL, NULL, 2, "out of memory");
+        return false;
+    }
+    if (nx_dialect_of_path(path) == NX_DIALECT_QDRANT && has_slash_in_name(nx_exchange_uri(c->x))) {
+        nx_call_refuse(c, 422, NULL, NULL, -1,
+                       "Validation error in path parameters: [name: collection name cannot contain "
+                       "\"/\" char]");
+        return false;
+    }
+    if (r && !is_on_listener(c->x, r)) r = NULL, known = false;
     if (r && hides_slash(nx_exchange_uri(c->x), r)) r = NULL, known = false;
     if (r) {
         c->route = r;
@@ -97,11 +139,16 @@ static bool find_route(nx_call *c)
 /* A body where the route takes none is read and thrown away, if it is short. */
 static void limit_body(nx_call *c)
 {
-    if (!c->route->request) nx_exchange_limit_body(c->x, INLINE_BODY_MAX);
+    if (!c->route->request && !c->route->upload)
+        nx_exchange_limit_body(c->x, INLINE_BODY_MAX);
+    else if (c->route->dialect == NX_DIALECT_QDRANT)
+        nx_exchange_limit_body(c->x, c->server->opt.points_body_max);
 }
 
+/* What a stopping server waits for, and takes no more of. */
 static bool is_question(const nx_call *c)
 {
+    if (c->route->scope == NX_SCOPE_RAG) return true;
     return c->route->scope == NX_SCOPE_INFER && !strcmp(c->route->method, "POST");
 }
 
@@ -175,8 +222,9 @@ static bool parse(nx_call *c)
     nx_error err;
     nx_str   text = body.len == 0 && c->route->bodyless ? NX_STR("{}") : body;
     nx_fault fault;
+    unsigned flags = c->route->dialect == NX_DIALECT_QDRANT ? 0 : NX_JSON_PYTHON;
 
-    if (nx_json_parse(&c->doc, "body", text.p, text.len, NX_JSON_PYTHON, &err) == NX_OK) {
+    if (nx_json_parse(&c->doc, "body", text.p, text.len, flags, &err) == NX_OK) {
         c->body = c->doc.root;
         return true;
     }
@@ -207,7 +255,10 @@ static void handle(nx_call *c)
 
 static void handle_on_desk(void *ctx)
 {
-    handle(ctx);
+    nx_call *c = ctx;
+
+    c->at_desk = c->route->dialect == NX_DIALECT_QDRANT;
+    handle(c);
     nx_call_release(ctx);
 }
 
@@ -222,7 +273,8 @@ static void on_request(void *ctx, nx_exchange *x)
         return;
     }
     nx_call_retain(c);
-    nx_desk_post(c->server->desk, &c->task, handle_on_desk, c);
+    nx_desk_post(c->route->dialect == NX_DIALECT_QDRANT ? c->server->vault.desk : c->server->desk,
+                 &c->task, handle_on_desk, c);
 }
 
 /* ---- The end ---- */

@@ -77,9 +77,10 @@ static void answer_preflight(nx_call *c)
     nx_error err;
     nx_buf   none = {0};
 
-    nx_exchange_add_header(c->x, "Access-Control-Allow-Methods", "GET, POST, DELETE", &err);
+    nx_exchange_add_header(c->x, "Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE",
+                           &err);
     nx_exchange_add_header(c->x, "Access-Control-Allow-Headers",
-                           "authorization, content-type, x-api-key, x-request-id", &err);
+                           "authorization, content-type, x-api-key, api-key, x-request-id", &err);
     nx_exchange_add_header(c->x, "Access-Control-Max-Age", "600", &err);
     nx_call_reply_bytes(c, 204, NULL, &none);
 }
@@ -99,7 +100,7 @@ bool nx_guard_let_in(nx_call *c)
     const char      *host = nx_exchange_header(c->x, "Host");
     bool             open = !nx_keys_any(s->keys);
 
-    if (nx_exchange_tag(c->x) != NX_TAG_MAIN) return true;
+    if (nx_exchange_tag(c->x) == NX_TAG_OPS || nx_exchange_tag(c->x) == NX_TAG_CONTROL) return true;
     if (open && host && strcmp(nx_exchange_peer(c->x), "unix") && !is_our_host(s, host))
         return deny(c, NX_METRICS_AUTH_ORIGIN,
                     "Host: this server has no such name. Start it with --allow-host NAME");
@@ -126,7 +127,8 @@ static const char *presented_key(const nx_call *c)
         for (bearer += 7; *bearer == ' ';) bearer++;
         return bearer;
     }
-    return nx_exchange_header(c->x, "x-api-key");
+    const char *key = nx_exchange_header(c->x, "x-api-key");
+    return key ? key : nx_exchange_header(c->x, "api-key"); /* as clients of Qdrant say it */
 }
 
 static bool refuse_key(nx_call *c, nx_key_verdict v)

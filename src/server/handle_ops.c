@@ -10,6 +10,7 @@
 #include "server/server_in.h"
 #include "server/web.h"
 
+#define QDRANT_VERSION   "1.18.0" /* its clients accept one minor version below and above */
 #define STEP_PATIENCE_NS ((int64_t)60 * 1000000000)
 
 /* ---- Probes ---- */
@@ -110,11 +111,15 @@ static const char *readiness(const nx_server *server, const survey *s, const cha
     return s->state == NX_MODEL_FAILED ? "failed" : good;
 }
 
+/* A store that can't be written is no place for more work. */
 void nx_handle_readyz(nx_call *c)
 {
     survey      s = survey_of(c->server);
     const char *status = readiness(c->server, &s, "ready");
     nx_jw       w;
+
+    if (!strcmp(status, "ready") && !nx_vault_writable(&c->server->vault, s.error, sizeof s.error))
+        status = "failed";
 
     open_reply(&w, status);
     text_or_null(&w, "model", s.name);
@@ -158,13 +163,52 @@ void nx_handle_metrics(nx_call *c)
 
 /* ---- Documentation ---- */
 
+static bool wants_page(const nx_call *c)
+{
+    const char *accept = nx_exchange_header(c->x, "Accept");
+
+    return accept && strstr(accept, "text/html");
+}
+
+/* What clients of Qdrant's look at first: a version whose API this is. */
+static void reply_banner(nx_call *c)
+{
+    nx_jw w = {.buf.max = NX_REPLY_MAX};
+
+    nx_jw_open(&w, NULL, '{');
+    nx_jw_text(&w, "title", "qdrant - vector search engine");
+    nx_jw_text(&w, "version", QDRANT_VERSION);
+    nx_jw_text(&w, "commit", "nexus-" NX_VERSION);
+    nx_jw_close(&w, '}');
+    nx_call_reply(c, 200, &w);
+}
+
 void nx_handle_root(nx_call *c)
 {
     nx_buf   none = {0};
     nx_error err;
 
+    nx_exchange_add_header(c->x, "Vary", "Accept", &err);
+    if (!wants_page(c)) {
+        reply_banner(c);
+        return;
+    }
+
     nx_exchange_add_header(c->x, "Location", "/docs", &err);
     nx_call_reply_bytes(c, 302, "text/plain", &none);
+}
+
+/* As Qdrant's says it. */
+void nx_handle_healthz(nx_call *c)
+{
+    static const char text[] = "healthz check passed";
+    nx_buf            body = {.max = sizeof text};
+    nx_error          err;
+
+    if (nx_buf_add(&body, text, sizeof text - 1, &err))
+        nx_call_refuse_error(c, &err, NULL);
+    else
+        nx_call_reply_bytes(c, 200, "text/plain", &body);
 }
 
 static void reply_copy(nx_call *c, const char *type, const void *bytes, size_t n)

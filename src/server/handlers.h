@@ -19,6 +19,28 @@
     X(v1_rerank)                                                                                   \
     X(v1_tokenize)                                                                                 \
     X(v1_detokenize)                                                                               \
+    X(qd_collections)                                                                              \
+    X(qd_collection_exists)                                                                        \
+    X(qd_collection)                                                                               \
+    X(qd_collection_create)                                                                        \
+    X(qd_collection_drop)                                                                          \
+    X(qd_collection_patch)                                                                         \
+    X(qd_cluster)                                                                                  \
+    X(qd_collection_cluster)                                                                       \
+    X(qd_points_upsert)                                                                            \
+    X(qd_points_delete)                                                                            \
+    X(qd_payload_set)                                                                              \
+    X(qd_payload_overwrite)                                                                        \
+    X(qd_payload_delete)                                                                           \
+    X(qd_payload_clear)                                                                            \
+    X(qd_vectors_update)                                                                           \
+    X(qd_vectors_delete)                                                                           \
+    X(qd_points_batch)                                                                             \
+    X(qd_points_get)                                                                               \
+    X(qd_point)                                                                                    \
+    X(qd_points_scroll)                                                                            \
+    X(qd_points_count)                                                                             \
+    X(healthz)                                                                                     \
     X(admin_requests)                                                                              \
     X(admin_models)                                                                                \
     X(admin_models_load)                                                                           \

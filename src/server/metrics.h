@@ -112,6 +112,25 @@ void nx_metrics_usage_write_failed(nx_metrics *m);
 void nx_metrics_set_connections(nx_metrics *m, const nx_httpd_counts *now);
 void nx_metrics_set_log_dropped(nx_metrics *m, uint64_t n_since_start);
 
+/* ---- The store ---- */
+
+typedef enum nx_metrics_store_work {
+    NX_METRICS_STORE_SEARCH, /* a plan run, without what its answer carries */
+    NX_METRICS_STORE_WRITE, /* a request, until it is in the log, or on the disk where that was asked */
+    NX_METRICS_N_STORE_WORKS,
+} nx_metrics_store_work;
+
+void nx_metrics_store_worked(nx_metrics *m, nx_metrics_store_work what, double seconds);
+void nx_metrics_store_write_failed(nx_metrics *m);
+
+/* What the store is now, all collections together: for `collect`. */
+typedef struct nx_metrics_store {
+    uint64_t n_collections, n_quarantined, n_read_only, n_points, n_segments;
+    uint64_t log_bytes, segment_bytes;
+} nx_metrics_store;
+
+void nx_metrics_set_store(nx_metrics *m, const nx_metrics_store *now);
+
 /* ---- Models ---- */
 
 /* The block of a model: found, or made. Never NULL: beyond NX_METRICS_MODELS_MAX names, and without

@@ -37,6 +37,7 @@ extern const nx_bounds
 extern const nx_bounds nx_bounds_request; /* of requests and decoding: as vLLM has them */
 extern const nx_bounds nx_bounds_token;   /* of steps and tokens: OpenTelemetry's, and below */
 extern const nx_bounds nx_bounds_http;
+extern const nx_bounds nx_bounds_store;
 
 /* ---- Models ---- */
 
@@ -113,6 +114,17 @@ typedef enum nx_connection_state {
     NX_N_CONNECTION_STATES,
 } nx_connection_state;
 
+typedef enum nx_store_gauge {
+    NX_STORE_COLLECTIONS,
+    NX_STORE_QUARANTINED,
+    NX_STORE_READ_ONLY,
+    NX_STORE_POINTS,
+    NX_STORE_SEGMENTS,
+    NX_STORE_LOG_BYTES,
+    NX_STORE_SEGMENT_BYTES,
+    NX_N_STORE_GAUGES,
+} nx_store_gauge;
+
 struct nx_metrics {
     nx_metrics_options opt;
 
@@ -126,6 +138,9 @@ struct nx_metrics {
     _Atomic uint64_t usage_write_errors, log_dropped;
     _Atomic int64_t  connections[NX_N_CONNECTION_STATES];
     nx_histogram     cancel;
+    nx_histogram     store_works[NX_METRICS_N_STORE_WORKS];
+    _Atomic uint64_t store_write_errors;
+    _Atomic uint64_t store_gauges[NX_N_STORE_GAUGES];
 
     /* models[i < n_models] are published and stay; adding is under lock. The last is "other". */
     pthread_mutex_t             lock;

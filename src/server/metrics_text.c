@@ -236,6 +236,38 @@ static void put_connections(writer *w, const nx_metrics *m)
     }
 }
 
+static void put_store(writer *w, const nx_metrics *m)
+{
+    /* clang-format off */
+    static const struct {
+        const char *name, *help;
+    } gauges[NX_N_STORE_GAUGES] = {
+        [NX_STORE_COLLECTIONS] = {"nexus_store_collections", "Collections, quarantined ones among them."},
+        [NX_STORE_QUARANTINED] = {"nexus_store_quarantined_collections", "Collections that are damaged and don't serve."},
+        [NX_STORE_READ_ONLY] = {"nexus_store_read_only_collections", "Collections that take no writes since a sync failed."},
+        [NX_STORE_POINTS] = {"nexus_store_points", "Points of all collections."},
+        [NX_STORE_SEGMENTS] = {"nexus_store_segments", "Segments of all collections."},
+        [NX_STORE_LOG_BYTES] = {"nexus_store_log_bytes", "Bytes of all logs: what would be replayed."},
+        [NX_STORE_SEGMENT_BYTES] = {"nexus_store_segment_bytes", "Bytes of all segments."},
+    };
+    /* clang-format on */
+
+    for (int i = 0; i < NX_N_STORE_GAUGES; i++) {
+        put_head(w, gauges[i].name, "gauge", gauges[i].help);
+        put(w, gauges[i].name);
+        put(w, " ");
+        put_count(w, atomic_load_explicit(&m->store_gauges[i], memory_order_relaxed));
+    }
+    put_counter(w, "nexus_store_write_errors_total", "Writes that failed.", &m->store_write_errors);
+    put_head(w, "nexus_store_search_seconds", "histogram", "Time of searches in the store.");
+    put_histogram(w, "nexus_store_search_seconds", "", &m->store_works[NX_METRICS_STORE_SEARCH],
+                  &nx_bounds_store);
+    put_head(w, "nexus_store_write_seconds", "histogram",
+             "Time of writes, until they are as durable as was asked.");
+    put_histogram(w, "nexus_store_write_seconds", "", &m->store_works[NX_METRICS_STORE_WRITE],
+                  &nx_bounds_store);
+}
+
 static void put_server(writer *w, const nx_metrics *m)
 {
     put_http(w, m, "nexus_http_requests_total", false, "Requests answered, by class of status.");
@@ -255,6 +287,7 @@ static void put_server(writer *w, const nx_metrics *m)
     put_head(w, "nexus_cancel_latency_seconds", "histogram",
              "From the cancellation of a request until its pages are free.");
     put_histogram(w, "nexus_cancel_latency_seconds", "", &m->cancel, &nx_bounds_token);
+    put_store(w, m);
 }
 
 /* ---- Models ---- */

@@ -91,6 +91,10 @@ static void request_body(writer *o, const nx_route *r)
 {
     nx_jw *w = &o->w;
 
+    if (r->upload)
+        nx_jw_raw(w, "requestBody",
+                  NX_STR("{\"required\":true,\"content\":{\"multipart/form-data\":{\"schema\":{"
+                         "\"type\":\"object\"}}}}"));
     if (!r->request) return;
     nx_schemas_add(&o->schemas, r->request);
     nx_jw_open(w, "requestBody", '{');
@@ -329,6 +333,11 @@ static void error_example(nx_jw *w, nx_dialect dialect, const nx_shared_reply *s
         else
             nx_jw_null(w, "code");
         nx_jw_close(w, '}');
+    } else if (dialect == NX_DIALECT_QDRANT) {
+        nx_jw_open(w, "status", '{');
+        nx_jw_text(w, "error", s->about);
+        nx_jw_close(w, '}');
+        nx_jw_number(w, "time", 0.0001, 3);
     } else if (dialect == NX_DIALECT_SEED && s->status == 422) {
         nx_jw_raw(
             w, "detail",
@@ -350,7 +359,9 @@ static void shared_reply(writer *o, nx_dialect dialect, const nx_shared_reply *s
     nx_jw_open(w, key, '{');
     nx_jw_text(w, "description", s->about);
     if (s->retry_after) header(w, "Retry-After", "Seconds to wait.", "integer");
-    if (s->type) {
+    if (s->type && dialect == NX_DIALECT_QDRANT && (s->status == 401 || s->status == 403)) {
+        nx_jw_raw(w, "content", NX_STR("{\"text/plain\":{\"schema\":{\"type\":\"string\"}}}"));
+    } else if (s->type) {
         nx_schemas_add(&o->schemas, body);
         nx_jw_open(w, "content", '{');
         nx_jw_open(w, "application/json", '{');
@@ -374,7 +385,8 @@ static bool is_shared(nx_dialect dialect, const nx_shared_reply *s)
 
 static void components(writer *o)
 {
-    static const nx_dialect dialects[] = {NX_DIALECT_OPENAI, NX_DIALECT_SEED, NX_DIALECT_PLAIN};
+    static const nx_dialect dialects[] = {NX_DIALECT_OPENAI, NX_DIALECT_SEED, NX_DIALECT_PLAIN,
+                                          NX_DIALECT_QDRANT};
     nx_jw                  *w = &o->w;
     size_t                  n;
     const nx_shared_reply  *shared = nx_shared_replies(&n);

@@ -22,7 +22,7 @@ bool nx_route_may_answer(const nx_route *r, int status);
 /* ---- Between openapi.c, openapi_schema.c and openapi_errors.c ---- */
 
 /* The schemas that the document refers to, each once. */
-#define NX_SCHEMAS_MAX 128
+#define NX_SCHEMAS_MAX 256
 typedef struct nx_schemas {
     const nx_fields *list[NX_SCHEMAS_MAX];
     size_t           n;

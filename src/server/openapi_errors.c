@@ -37,11 +37,19 @@ static const nx_fields llm_body = NX_FIELDS(
 static const nx_fields plain_body =
     NX_FIELDS("Error", NX_F_STRING("error", "What is wrong, and what to do.", .required = true));
 
+static const nx_fields qdrant_status =
+    NX_FIELDS("QdrantErrorStatus", NX_F_STRING("error", "What is wrong.", .required = true));
+
+static const nx_fields qdrant_body = NX_FIELDS(
+    "QdrantError", NX_F_OBJECT("status", NULL, .required = true, .fields = &qdrant_status),
+    NX_F_NUMBER("time", "Seconds.", .required = true));
+
 const nx_fields *nx_error_fields(nx_dialect dialect, int status)
 {
     switch (dialect) {
     case NX_DIALECT_OPENAI: return &openai_body;
     case NX_DIALECT_SEED: return status == 422 ? &llm_field_body : &llm_body;
+    case NX_DIALECT_QDRANT: return &qdrant_body;
     case NX_DIALECT_PLAIN: break;
     }
     return &plain_body;
@@ -52,6 +60,7 @@ const char *nx_dialect_name(nx_dialect dialect)
     switch (dialect) {
     case NX_DIALECT_OPENAI: return "OpenAI";
     case NX_DIALECT_SEED: return "LLM";
+    case NX_DIALECT_QDRANT: return "Qdrant";
     case NX_DIALECT_PLAIN: break;
     }
     return "Plain";
@@ -71,7 +80,7 @@ static bool has_key(const nx_route *r)
 
 static bool has_body(const nx_route *r)
 {
-    return r->request != NULL;
+    return r->request || r->upload;
 }
 
 /* A name that may be of nothing: in the path, or the model of a request. */
@@ -83,7 +92,8 @@ static bool has_name(const nx_route *r)
 /* The LLM dialect has a status of its own for fields. */
 static bool has_field_status(const nx_route *r)
 {
-    return r->dialect == NX_DIALECT_SEED && (r->request || r->query);
+    return (r->dialect == NX_DIALECT_SEED || r->dialect == NX_DIALECT_QDRANT) &&
+           (r->request || r->query);
 }
 
 static const nx_shared_reply shared[] = {

@@ -6,6 +6,10 @@
  * is released.
  *
  * Memory: what is read from a body lies in c->kept, and in the body.
+ * Errors: a text that begins as Qdrant's do ("Wrong input: ", "Not found: ", "Format error in ",
+ *         "Validation error in ", "not supported: ", "Service internal error: ") goes out as it is; any
+ *         other gets the beginning that fits its status. NX_EINVAL is 400, and 422 where it begins
+ *         "Validation error"; the rest as nx_error_status says.
  */
 #ifndef NX_SERVER_QDRANT_H
 #define NX_SERVER_QDRANT_H
@@ -24,18 +28,39 @@ nx_collection *nx_qd_collection(nx_call *c, nx_right right);
 /* The same of a name in the body (lookup_from). */
 nx_collection *nx_qd_collection_named(nx_call *c, nx_str name, nx_right right);
 
-/* {"result": <what is written between>, "status": "ok", "time": s}. */
-void nx_qd_open(nx_jw *w);
+/* {"result": <what is written between, with the key "result">, "status": "ok", "time": s}. */
+#define NX_QD_RESULT "result"
+void nx_qd_open(nx_jw *w);                          /* zero-initialises w */
 void nx_qd_reply(nx_call *c, int status, nx_jw *w); /* closes; w is freed */
 void nx_qd_reply_bool(nx_call *c, bool result);
 
-/* ---- qdrant_value.c: what goes in and out ---- */
+/* What went wrong, in Qdrant's spelling; nx_call_refuse_error and nx_call_refuse_fault come here. */
+void nx_qd_refuse_error(nx_call *c, const nx_error *err);
+void nx_qd_refuse_fault(nx_call *c, const nx_fault *fault, const char *where);
 
-/* A number or a UUID. NX_EINVAL. */
+/* Beginnings of texts of NX_EINVAL. */
+#define NX_QD_WRONG  "Wrong input: "
+#define NX_QD_FORMAT "Format error in JSON body: "
+#define NX_QD_RANGE  "Validation error in JSON body: " /* "[limit: value 0 invalid, must be ...]" */
+
+bool nx_qd_wait(const nx_call *c); /* ?wait=true */
+
+/* A search and a write with their metrics: plan.h and store.h, with the server's pool. */
+nx_status nx_qd_write(nx_call *c, nx_collection *coll, const nx_writes *b, nx_write_result *out,
+                      nx_error *err);
+nx_status nx_qd_run(nx_call *c, nx_snapshot *s, const nx_plan *plan, nx_results *out,
+                    nx_error *err);
+
+/* ---- qdrant_value.c: ids, values, vectors, in and out ---- */
+
+/* A number or a UUID; a string of digits is neither. NX_EINVAL. */
 nx_status nx_qd_id(nx_point_id *out, const nx_json *v, nx_error *err);
 nx_status nx_qd_ids(nx_point_id **out, size_t *n, nx_call *c, const nx_json *list, nx_error *err);
 void      nx_qd_write_id(nx_jw *w, const char *key, nx_point_id id);
 void      nx_qd_write_value(nx_jw *w, const char *key, nx_value v);
+
+/* A value in c->kept, from JSON. An object is a payload. */
+nx_status nx_qd_value(nx_value *out, nx_call *c, const nx_json *v, nx_error *err);
 
 /* One vector for a slot: dense [..], multi [[..]], sparse {indices, values}, or a text that was embedded
  * (nx_qd_embedded). Dimension and form are checked: NX_EINVAL in Qdrant's words. Memory: c->kept. */
@@ -46,8 +71,12 @@ nx_status nx_qd_vector(nx_vector *out, nx_call *c, const nx_config *config, int3
 nx_status nx_qd_vectors(nx_vector *out, int32_t *n, nx_call *c, const nx_config *config,
                         const nx_json *v, nx_error *err);
 
+void nx_qd_write_vector(nx_jw *w, const char *key, const nx_vector *v, const nx_config *config);
+
 /* The slot of a name ("Not existing vector name error: x"); NULL or "": the default one. */
 nx_status nx_qd_slot(int32_t *out, const nx_config *config, const nx_json *name, nx_error *err);
+
+/* ---- qdrant_point.c: points out, and which of them ---- */
 
 /* with_payload, with_vector(s): absent, bool, names, {include}, {exclude}. */
 typedef struct nx_qd_selector {
@@ -60,12 +89,17 @@ typedef struct nx_qd_selector {
 nx_status nx_qd_select(nx_qd_selector *out, nx_call *c, const nx_config *config,
                        const nx_json *with_payload, const nx_json *with_vector, nx_error *err);
 
+/* {"id", "payload", "vector"}: a point as scroll and get answer it. */
+nx_status nx_qd_write_record(nx_jw *w, const nx_point *p, const nx_config *config,
+                             const nx_qd_selector *sel, nx_error *err);
+
 /* The members "payload" and "vector" of a point, as selected, into an open object. */
 nx_status nx_qd_write_parts(nx_jw *w, const nx_point *p, const nx_config *config,
                             const nx_qd_selector *sel, nx_error *err);
 
 /* {"points": [ids]} or {"filter": ...} or both spellings of older clients. ids NULL: the filter counts. The
- * filter has the key's tags in it already, and tags alone hold for ids (see nx_rights_filter). */
+ * filter has the key's tags in it already, as of a change (nx_rights_change_filter); for ids
+ * they are the caller's to mind (nx_writes_only_if). */
 typedef struct nx_qd_points {
     const nx_point_id *ids;
     size_t             n_ids;

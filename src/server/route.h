@@ -23,7 +23,8 @@ typedef enum nx_scope {
 typedef enum nx_dialect {
     NX_DIALECT_OPENAI, /* {"error": {"message", "type", "param", "code"}} */
     NX_DIALECT_SEED, /* {"detail": [{"loc": [...], "msg", "type"}]} for a field, {"detail": "..."} else */
-    NX_DIALECT_PLAIN, /* {"error": "..."}: operators */
+    NX_DIALECT_PLAIN,  /* {"error": "..."}: operators */
+    NX_DIALECT_QDRANT, /* {"status": {"error": "..."}, "time": s}; 401 and 403 are plain text */
 } nx_dialect;
 
 /* One possible answer. A status may stand several times, with different types. */
@@ -45,6 +46,7 @@ typedef struct nx_route {
     const nx_fields *query;           /* NULL: none */
     const nx_fields *request;         /* the JSON body; NULL: none */
     bool             bodyless;        /* the body may be left out altogether: then it is {} */
+    bool             upload;          /* the body is a file (multipart/form-data), not JSON */
     const char      *example;         /* of the body: JSON text */
     const nx_reply_doc *replies; /* errors that routes share (401, 403, 404, 429, ...) are added */
     void (*handle)(nx_call *c);  /* fields are checked already */

@@ -9,6 +9,18 @@ extern const nx_route_group nx_routes_openai; /* routes_openai.c */
 extern const nx_route_group nx_routes_admin;  /* routes_admin.c */
 extern const nx_route_group nx_routes_ops;    /* routes_ops.c */
 
+extern const nx_route_group nx_routes_qdrant; /* routes_qdrant.c */
+extern const nx_route_group nx_routes_qdrant_points;
+
+/* Of both files of Qdrant's routes: routes_qdrant.c. */
+extern const nx_fields nx_qd_said_true, nx_qd_said_update, nx_qd_of_collection, nx_qd_query_write,
+    nx_qd_query_read;
+
+/* What stands around every answer of theirs. */
+#define NX_QD_F_ENVELOPE                                                                           \
+    NX_F_STRING("status", NULL, .required = true, .choices = "ok"),                                \
+        NX_F_NUMBER("time", "Seconds.", .required = true, .range = NX_FROM(0))
+
 #define NX_COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
 
 /* Ids and counts of tokens go into int32_t. */

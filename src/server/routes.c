@@ -9,10 +9,8 @@
 #include "server/route_tables.h"
 
 static const nx_route_group *const groups[] = {
-    &nx_routes_openai,
-    &nx_routes_llm,
-    &nx_routes_ops,
-    &nx_routes_admin,
+    &nx_routes_openai, &nx_routes_llm,    &nx_routes_ops,
+    &nx_routes_admin,  &nx_routes_qdrant, &nx_routes_qdrant_points,
 };
 
 const nx_route_group *nx_route_group_at(size_t i)
@@ -89,7 +87,7 @@ const nx_route *nx_route_find(const char *method, const char *path,
 
 void nx_route_allow(const char *path, char *out, size_t cap)
 {
-    static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE"};
+    static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
     nx_str                   params[NX_ROUTE_PARAMS_MAX];
     size_t                   len = 0;
 

@@ -33,6 +33,11 @@ static const nx_fields health = NX_FIELDS(
     NX_F_INT("running", "Requests that are answered now.", .required = true, .range = NX_FROM(0)),
     NX_F_INT("waiting", "Requests in the queue.", .required = true, .range = NX_FROM(0)));
 
+static const nx_fields banner =
+    NX_FIELDS("Banner", NX_F_STRING("title", NULL, .required = true),
+              NX_F_STRING("version", "Of Qdrant's, whose API is spoken.", .required = true),
+              NX_F_STRING("commit", NULL));
+
 static const nx_fields metrics_query = NX_FIELDS(
     "MetricsQuery",
     NX_F_STRING("compat", "Names as another server has them, for dashboards that know it.",
@@ -107,10 +112,23 @@ static const nx_route routes[] = {
              .body = &readiness,
              .example = "{\"status\": \"ready\", \"model\": \"mini\", \"reason\": null}"},
             {.status = 503,
-             .about = "Not now: it loads, or is about to stop.",
+             .about = "Not now: it loads, is about to stop, or can't write its store.",
              .body = &readiness,
              .example = "{\"status\": \"draining\", \"model\": \"mini\", \"reason\": null}"}),
         .handle = nx_handle_readyz,
+    },
+    {
+        .method = "GET",
+        .path = "/healthz",
+        .scope = NX_SCOPE_PUBLIC,
+        .dialect = NX_DIALECT_PLAIN,
+        .summary = "Does anybody answer?",
+        .about = "As clients of Qdrant's ask. See /livez and /readyz.",
+        .replies = NX_REPLIES({.status = 200,
+                               .about = "Somebody does.",
+                               .type = "text/plain",
+                               .example = "healthz check passed"}),
+        .handle = nx_handle_healthz,
     },
     {
         .method = "GET",
@@ -173,8 +191,14 @@ static const nx_route routes[] = {
         .path = "/",
         .scope = NX_SCOPE_PUBLIC,
         .dialect = NX_DIALECT_PLAIN,
-        .summary = "The way to /docs",
-        .replies = NX_REPLIES({.status = 302, .about = "To /docs."}),
+        .summary = "Who is this?",
+        .replies =
+            NX_REPLIES({.status = 200,
+                        .about = "For clients of Qdrant's.",
+                        .body = &banner,
+                        .example = "{\"title\": \"qdrant - vector search engine\", "
+                                   "\"version\": \"1.18.0\"}"},
+                       {.status = 302, .about = "To /docs: for browsers (Accept: text/html)."}),
         .handle = nx_handle_root,
     },
 };

@@ -26,6 +26,8 @@ void nx_server_options_default(nx_server_options *o)
         .host = "127.0.0.1",
         .port = 8000,
         .ops_port = -1,
+        .qdrant_port = -1,
+        .points_body_max = (size_t)32 << 20,
         .max_new_tokens = 4096,
         .drain_s = 120,
     };
@@ -91,6 +93,7 @@ static void metrics_collect(void *ctx, nx_metrics *m)
     nx_httpd_count(s->httpd, &counts);
     nx_metrics_set_connections(m, &counts);
     nx_models_sample(s->models);
+    nx_vault_sample(&s->vault, m);
     if (s->log) nx_metrics_set_log_dropped(m, nx_access_log_dropped(s->log));
 }
 
@@ -157,6 +160,7 @@ static nx_status create_parts(nx_server *s, nx_error *err)
     if (!st) st = open_log(s, err);
     if (!st) st = open_models(s, err);
     if (!st) st = write_openapi(s, err);
+    if (!st) st = nx_vault_open(&s->vault, s->dir.path, s->opt.distances, err);
     if (!st) st = nx_desk_create(&s->desk, DESK_SEATS, err);
     if (!st) st = nx_desk_create(&s->ends, 1, err);
     nx_dispatch_hooks(&hooks, s);
@@ -182,6 +186,19 @@ static nx_status read_pem(nx_buf *out, const char *path, nx_error *err)
     return path ? nx_file_read_all(out, path, err) : NX_OK;
 }
 
+/* The main address, and, where it is wanted, the one that Qdrant's clients expect. */
+static nx_status listen_both(nx_server *s, nx_listen *l, nx_error *err)
+{
+    nx_status st = nx_httpd_listen(s->httpd, l, err);
+
+    if (st || s->opt.qdrant_port < 0) return st;
+    l->unix_path = NULL;
+    l->port = (uint16_t)s->opt.qdrant_port;
+    l->tag = NX_TAG_QDRANT;
+    st = check_exposure(s, s->opt.host, err);
+    return st ? st : nx_httpd_listen(s->httpd, l, err);
+}
+
 static nx_status listen_main(nx_server *s, nx_error *err)
 {
     nx_buf    cert = {0}, key = {0};
@@ -198,7 +215,7 @@ static nx_status listen_main(nx_server *s, nx_error *err)
                    .tls_cert = cert.data,
                    .tls_key = key.data,
                    .tag = NX_TAG_MAIN};
-    if (!st) st = nx_httpd_listen(s->httpd, &l, err);
+    if (!st) st = listen_both(s, &l, err);
     if (key.data) explicit_bzero(key.data, key.len);
     nx_buf_free(&cert);
     nx_buf_free(&key);
@@ -240,6 +257,7 @@ static void destroy(nx_server *s)
     /* Those too that wait for a model: they will want desk and ledger. */
     while (s->n_asked) pthread_cond_wait(&s->changed, &s->lock);
     pthread_mutex_unlock(&s->lock);
+    nx_vault_close(&s->vault);
     nx_desk_destroy(s->desk);
     nx_desk_destroy(s->ends);
     nx_usage_close(s->usage);
@@ -294,6 +312,11 @@ uint16_t nx_server_port(const nx_server *s)
 uint16_t nx_server_ops_port(const nx_server *s)
 {
     return s->opt.ops_port < 0 ? 0 : nx_httpd_port(s->httpd, NX_TAG_OPS);
+}
+
+uint16_t nx_server_qdrant_port(const nx_server *s)
+{
+    return s->opt.qdrant_port < 0 ? 0 : nx_httpd_port(s->httpd, NX_TAG_QDRANT);
 }
 
 const char *nx_server_data(const nx_server *s)
@@ -376,5 +399,6 @@ void nx_server_stop(nx_server *s, int32_t drain_s, void (*tell)(void *ctx, int n
     wait_for_calls(s, 5000, NULL, NULL);
     wait_for_bytes(s, 1000);
     nx_httpd_quiesce(s->httpd, NX_TAG_MAIN);
+    if (s->opt.qdrant_port >= 0) nx_httpd_quiesce(s->httpd, NX_TAG_QDRANT);
     destroy(s);
 }

@@ -24,6 +24,7 @@
 
 #include "net/httpd.h"
 #include "server/models.h"
+#include "tensor/distance.h"
 
 typedef struct nx_server nx_server;
 
@@ -32,27 +33,30 @@ typedef struct nx_model_spec {
 } nx_model_spec;
 
 typedef struct nx_server_options {
-    const char          *host;               /* default 127.0.0.1 */
-    uint16_t             port;               /* 0: any free one */
-    int32_t              ops_port;           /* -1: none of its own; 0: any free one */
-    const char          *ops_host;           /* NULL: as host */
-    const char          *unix_path;          /* listen here instead of host and port; NULL: don't */
-    const char          *tls_cert, *tls_key; /* PEM files; NULL: plain */
-    const char          *data;               /* the data folder; NULL: the default one */
-    const char *const   *origins;            /* [n_origins] that browsers may call from; "*": any */
-    size_t               n_origins;
-    const char *const   *hosts; /* [n_hosts] names that Host may say beside our own */
-    size_t               n_hosts;
-    const nx_model_spec *models; /* [n_models]; the first is the default one */
-    size_t               n_models;
-    nx_model_opener      opener;
-    uint64_t             memory_bytes;
-    int32_t              keep_alive_s;
-    int32_t              max_new_tokens; /* of the /llm routes: 4096, or more */
-    int32_t              drain_s;
-    const char          *access_log; /* a file; "-": stdout; NULL: none */
-    bool                 log_prompts;
-    nx_httpd_options     http;
+    const char *host;        /* default 127.0.0.1 */
+    uint16_t    port;        /* 0: any free one */
+    int32_t     ops_port;    /* -1: none of its own; 0: any free one */
+    const char *ops_host;    /* NULL: as host */
+    int32_t     qdrant_port; /* the collections alone, where their clients expect them; as above */
+    const char *unix_path;   /* listen here instead of host and port; NULL: don't */
+    const char *tls_cert, *tls_key; /* PEM files; NULL: plain */
+    const char *data;               /* the data folder; NULL: the default one */
+    const char *const     *origins; /* [n_origins] that browsers may call from; "*": any */
+    size_t                 n_origins;
+    const char *const     *hosts; /* [n_hosts] names that Host may say beside our own */
+    size_t                 n_hosts;
+    const nx_model_spec   *models; /* [n_models]; the first is the default one */
+    size_t                 n_models;
+    nx_model_opener        opener;
+    const nx_distance_ops *distances; /* kernels of the store: lib/backends.h. Outlive the server */
+    size_t                 points_body_max; /* bytes of a request to a collection */
+    uint64_t               memory_bytes;
+    int32_t                keep_alive_s;
+    int32_t                max_new_tokens; /* of the /llm routes: 4096, or more */
+    int32_t                drain_s;
+    const char            *access_log; /* a file; "-": stdout; NULL: none */
+    bool                   log_prompts;
+    nx_httpd_options       http;
 } nx_server_options;
 
 void nx_server_options_default(nx_server_options *o);
@@ -64,6 +68,7 @@ nx_status nx_server_start(nx_server **out, const nx_server_options *o, nx_error 
 
 uint16_t    nx_server_port(const nx_server *s);     /* 0: on a Unix socket alone */
 uint16_t    nx_server_ops_port(const nx_server *s); /* 0: none of its own */
+uint16_t    nx_server_qdrant_port(const nx_server *s);
 const char *nx_server_data(const nx_server *s);
 bool        nx_server_wants_keys(const nx_server *s);
 nx_models  *nx_server_models(const nx_server *s);

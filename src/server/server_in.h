@@ -9,9 +9,10 @@
 #include "server/datadir.h"
 #include "server/quota.h"
 #include "server/server.h"
+#include "server/vault.h"
 
 /* Where a request came in: tags of nx_listen. */
-enum { NX_TAG_MAIN = 1, NX_TAG_OPS, NX_TAG_CONTROL };
+enum { NX_TAG_MAIN = 1, NX_TAG_OPS, NX_TAG_CONTROL, NX_TAG_QDRANT };
 
 struct nx_server {
     nx_server_options    opt;
@@ -25,6 +26,7 @@ struct nx_server {
     nx_models           *models;
     nx_desk             *desk; /* what may take long: long bodies, files, the disk */
     nx_desk             *ends; /* the ends of answers: quick, and behind no long body */
+    nx_vault             vault;
     nx_httpd            *httpd;
     nx_field_limits      limits;
     nx_buf               openapi;
