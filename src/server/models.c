@@ -70,30 +70,33 @@ static entry *find(const nx_models *m, nx_str name)
 }
 
 /* "all-MiniLM-L6-v2" of sentence-transformers/all-MiniLM-L6-v2, and of /models/all-minilm-l6-v2.gguf. */
-static nx_str base_of(const char *path)
+static nx_str base_of(nx_str path)
 {
-    const char *slash = strrchr(path, '/');
-    nx_str      base = nx_str_of(slash ? slash + 1 : path);
+    nx_str base = path;
 
+    for (size_t i = 0; i < path.len; i++)
+        if (path.p[i] == '/') base = (nx_str){path.p + i + 1, path.len - i - 1};
     if (base.len > 5 && memcmp(base.p + base.len - 5, ".gguf", 5) == 0) base.len -= 5;
     return base;
 }
 
-static bool same_base(const char *a, const char *b)
+static bool same_base(const char *a, nx_str b)
 {
-    nx_str x = base_of(a), y = base_of(b);
+    nx_str x = base_of(nx_str_of(a)), y = base_of(b);
 
     return x.len == y.len && strncasecmp(x.p, y.p, x.len) == 0;
 }
 
-/* fast, balanced, quality: whichever model here is the one that such a name stands for. */
-static entry *find_alias(const nx_models *m, nx_str name)
+/* fast, balanced, quality: whichever model here is the one that such a name stands for. An embedding model
+ * is also known by the name of the repository that it comes from, as clients write it. */
+static entry *find_alias(const nx_models *m, nx_str name, nx_model_use purpose)
 {
-    const char *repository = nx_embed_alias(name);
+    const char *alias = nx_embed_alias(name);
+    bool        repository = purpose == NX_MODEL_EMBEDS && memchr(name.p, '/', name.len);
+    nx_str      wanted = alias ? nx_str_of(alias) : name;
 
-    for (int i = 0; repository && i < m->n; i++)
-        if (same_base(m->entries[i]->name, repository) ||
-            same_base(m->entries[i]->path, repository))
+    for (int i = 0; (alias || repository) && i < m->n; i++)
+        if (same_base(m->entries[i]->name, wanted) || same_base(m->entries[i]->path, wanted))
             return m->entries[i];
     return NULL;
 }
@@ -104,7 +107,7 @@ static entry *find_for(const nx_models *m, nx_str name, nx_model_use purpose)
     entry *e = name.len || purpose == NX_MODEL_ANY ? find(m, name) : NULL;
 
     if (e) return e;
-    if (name.len) return find_alias(m, name);
+    if (name.len) return find_alias(m, name, purpose);
     for (int i = 0; i < m->n; i++)
         if (m->entries[i]->purpose == purpose) return m->entries[i];
     return NULL;
