@@ -1,8 +1,8 @@
 #!/bin/sh
-# node.sh - makes build/node and build/openai_js, where the Node judges of our tests live: a current
-# llama.cpp, and the official OpenAI client for JavaScript, with the versions that are pinned in
-# tests/parity/llama_cpp/package.json and tests/parity/openai_js/package.json. Does nothing when they
-# are there already.
+# node.sh - makes build/node, build/openai_js and build/qdrant_js, where the Node judges of our tests
+# live: a current llama.cpp, and the official clients of OpenAI and Qdrant for JavaScript, with the
+# versions that are pinned in the package.json of tests/parity/{llama_cpp,openai_js,qdrant_js}. Does
+# nothing when they are there already.
 #
 # Needs Node 20 or later with npm. Where they are missing, or nothing can be fetched, it says so and
 # succeeds: the tests that want a judge then skip it by name. Of llama.cpp's builds only the
@@ -42,8 +42,12 @@ install()
     fi
 }
 
-llama=tests/parity/llama_cpp client=tests/parity/openai_js
-if there $llama build/node && there $client build/openai_js; then exit 0; fi
+llama=tests/parity/llama_cpp client=tests/parity/openai_js qdrant=tests/parity/qdrant_js
+missing=
+there $llama build/node || missing=yes
+there $client build/openai_js || missing=yes
+there $qdrant build/qdrant_js || missing=yes
+[ "$missing" ] || exit 0
 
 command -v node > /dev/null || skip "no node here"
 command -v npm > /dev/null || skip "no npm here"
@@ -51,6 +55,7 @@ major=$(node -p 'process.versions.node.split(".")[0]')
 [ "$major" -ge 20 ] || skip "node $major is too old, 20 is needed"
 
 there $client build/openai_js || install $client build/openai_js "OpenAI client"
+there $qdrant build/qdrant_js || install $qdrant build/qdrant_js "Qdrant client"
 
 case $(node -p 'process.platform + "-" + process.arch') in
 linux-x64) build=linux-x64 ;;
