@@ -149,7 +149,7 @@ static bool value_fits(const nx_condition *c, nx_value v)
 typedef struct looking {
     const nx_condition *c;
     const testing      *t;
-    bool                found, any; /* any: there is a value at all */
+    bool                found;
 } looking;
 
 /* Until one fits, itself or as an item: arrays within arrays are values that fit nothing but
@@ -161,7 +161,6 @@ static bool look(void *ctx, nx_value v)
     nx_value      item;
     nx_str        key;
 
-    l->any = true;
     if (!is_kind(v, NX_VALUE_ARRAY)) {
         l->found = value_fits(l->c, v);
         return !l->found;
@@ -175,7 +174,6 @@ static bool look_count(void *ctx, nx_value v)
     looking *l = ctx;
     double   n = is_kind(v, NX_VALUE_ARRAY) ? nx_value_count(v) : !is_kind(v, NX_VALUE_NULL);
 
-    l->any = true;
     l->found = in_range(&l->c->range, n);
     return !l->found;
 }
@@ -227,9 +225,7 @@ static bool condition_holds(const nx_condition *c, const testing *t, nx_value pa
     case NX_COND_EMPTY: nx_path_visit(&c->path, payload, look_filled, &l); return !l.found;
     case NX_COND_NULL: nx_path_visit(&c->path, payload, look_null, &l); return l.found;
     case NX_COND_NESTED: nx_path_visit(&c->path, payload, look_nested, &l); return l.found;
-    case NX_COND_COUNT:
-        nx_path_visit(&c->path, payload, look_count, &l);
-        return l.any ? l.found : in_range(&c->range, 0);
+    case NX_COND_COUNT: nx_path_visit(&c->path, payload, look_count, &l); return l.found;
     default: nx_path_visit(&c->path, payload, look, &l); return l.found;
     }
 }

@@ -33,10 +33,10 @@ typedef enum nx_cond_kind {
     NX_COND_PREFIX,    /* a text that begins with texts[0], byte for byte */
     NX_COND_RANGE,     /* a number in range */
     NX_COND_DATETIME,  /* a text that is a time in times, microseconds since 1970 */
-    NX_COND_COUNT,   /* the number of values in counts: items of an array, 0 of null and nothing */
-    NX_COND_EMPTY,   /* nothing there, null, or [] */
-    NX_COND_NULL,    /* null */
-    NX_COND_GEO_BOX, /* {"lon", "lat"} within box */
+    NX_COND_COUNT, /* the number of values in counts: items of an array, 0 of null; nothing has none */
+    NX_COND_EMPTY,       /* nothing there, null, or [] */
+    NX_COND_NULL,        /* null */
+    NX_COND_GEO_BOX,     /* {"lon", "lat"} within box */
     NX_COND_GEO_RADIUS,  /* less than radius.metres from its centre */
     NX_COND_GEO_POLYGON, /* inside rings[0] and outside the others */
     NX_COND_NESTED,      /* an item of the array at path, as a payload, for which filter holds */
