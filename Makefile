@@ -19,6 +19,9 @@ KILL_POINTS    ?= 1000000
 STATES         ?= 10000
 FLIPS          ?= 10000
 THREAD_SECONDS ?= 2
+# Runs against the local mode of Qdrant's client, and calls of each
+SEEDS          ?= 20
+CALLS          ?= 2000
 
 .DEFAULT_GOAL := build
 .PHONY: build demo test asan tsan bench torture soak fuzz format format-check layers tidy install \
@@ -57,7 +60,7 @@ bench: build ## Speed on this machine, into bench/results (minutes)
 	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store
 	@bench/run.sh $(RELEASE)/nexus
 
-torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, STATES, FLIPS
+torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, STATES, FLIPS, SEEDS, CALLS
 	@./setup asan
 	@cmake --preset asan
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
@@ -70,6 +73,8 @@ torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the A
 	@tools/venv.sh
 	@NX_SCHEMATHESIS_CASES=$(CASES) NEXUS_BIN=$(RELEASE)/nexus \
 	    tests/with-venv tests/parity/test_schemathesis.py || [ $$? = 77 ]
+	@NX_QDRANT_SEEDS=$(SEEDS) NX_QDRANT_OPS=$(CALLS) NEXUS_BIN=$(RELEASE)/nexus \
+	    tests/with-venv tests/parity/test_qdrant_local.py || [ $$? = 77 ]
 
 soak: build ## Connections by the thousand, slow readers, stops; an 8-billion-parameter model quantised (20 GB of disk)
 	@./setup test

@@ -121,6 +121,12 @@ class Filters(Case):
                          [3, 5, 6])
         self.assertEqual(self.ids(m.IsNullCondition(is_null=m.PayloadField(key="x"))), [1])
 
+    def test_emptiness_as_members_of_a_field(self):
+        self.payloads({"x": None}, {"x": []}, {"x": [None, 1]}, {}, {"x": 0})
+        for member, value, wanted in [("is_empty", True, [1, 2, 4]), ("is_empty", False, [3, 5]),
+                                      ("is_null", True, [1, 3]), ("is_null", False, [2, 4, 5])]:
+            self.assertEqual(self.ids(raw={"must": [{"key": "x", member: value}]}), wanted, (member, value))
+
     def test_arrays_in_arrays(self):
         self.payloads({"x": [[1, 2], 3]}, {"x": [1]}, {"x": [[[1]]]})
         self.assertEqual(self.ids(self.match("x", 1)), [2])
