@@ -41,10 +41,10 @@ static bool int_among(const nx_condition *c, nx_value v)
     return false;
 }
 
-/* Of another kind than the list: it is none of them, but null and objects are no values at all. */
+/* Of another kind than the list: it is none of them, but null is no value at all. */
 static bool is_value(nx_value v)
 {
-    return !is_kind(v, NX_VALUE_NULL) && !is_kind(v, NX_VALUE_OBJECT);
+    return !is_kind(v, NX_VALUE_NULL);
 }
 
 static bool holds_text(nx_str s, nx_str part)

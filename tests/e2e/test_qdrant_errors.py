@@ -12,13 +12,12 @@ COLLECTION = {"vectors": {"size": 4, "distance": "Dot"}}
 POINTS = [{"id": i, "vector": [i, 1, 0, 0.5], "payload": {"n": i, "k": "even" if i % 2 == 0 else "odd"}}
           for i in range(1, 6)]
 UUID = "550e8400-e29b-41d4-a716-446655440000"
-OPEN = "Must provide an API key or an Authorization bearer token"
 
 
 class Api(harness.Case):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("--qdrant-port", "0", ready=False)
+        cls.server = Server(ready=False)
         cls.addClassCleanup(cls.server.close)
         cls.key = cls.server.new_key("--scope", "rag")
 
@@ -130,7 +129,6 @@ class Keys(Api):
             self.assertEqual(got.status, 401, f"{headers}: {got}")
             self.assertEqual(got.headers["content-type"].split(";")[0], "text/plain", str(got))
             self.assertTrue(got.body, str(got))
-        self.assertIn(OPEN, self.server.get("/collections").body.decode())
 
     def test_by_either_header(self):
         for headers in ({"api-key": self.key}, {"Authorization": f"Bearer {self.key}"}):
@@ -224,7 +222,7 @@ class Refusals(Api):
                                ("/points?wait=true", '{"points": [{"id": 1, "vector": %s}]}')]:
                 got = self.ask("POST" if "query" in path else "PUT", "/collections/c" + path,
                                (body % vector).encode(), {"Content-Type": "application/json"})
-                self.refused(got, 400, r"Format error in JSON body: ")
+                self.refused(got, 400, r"(Format error in JSON body|Wrong input): ")
 
     def test_ids(self):
         for bad in ("1", "12345", "abc", "", -1, 1.5, 1 << 64, None, True, [1], {"num": 1},
@@ -268,7 +266,8 @@ class Refusals(Api):
                 ("POST", "/points/batch", {"operations": [{"explode": {}}]}),
                 ("PUT", "/index", {"field_name": "k", "field_schema": "colour"})]:
             got = self.ask(method, "/collections/c" + path, body)
-            self.refused(got, 400, r"(Format error in JSON body|Wrong input|Bad request): ")
+            self.assertIn(got.status, (400, 422), str(got))
+            self.refused(got, got.status, r"(Format|Validation) error in JSON body: |Wrong input: |Bad request: ")
         self.refused(self.ask("PUT", "/collections/d", {"vectors": {"size": 4, "distance": "Far"}}), 400,
                      "Format error in JSON body: ")
         self.refused(self.ask("PUT", "/collections/d", {"vectors": {"size": "4", "distance": "Dot"}}), 400,
@@ -289,10 +288,11 @@ class Refusals(Api):
             if path in ("/points/search",) and got.status == 200:
                 continue
             self.refused(got, 422, r"Validation error in JSON body: \[.*: value 0 invalid, must be 1")
-        for size in (0, 65537):
-            got = self.ask("PUT", "/collections/d", {"vectors": {"size": size, "distance": "Dot"}})
-            self.refused(got, 422, rf"Validation error in JSON body: \[.*size: value {size} invalid, "
-                                   r"must be from 1(\.0)? to 65536")
+        got = self.ask("PUT", "/collections/d", {"vectors": {"size": 65537, "distance": "Dot"}})
+        self.refused(got, 422, r"Validation error in JSON body: \[.*size: value 65537 invalid, "
+                               r"must be from 1(\.0)? to 65536")
+        got = self.ask("PUT", "/collections/d", {"vectors": {"size": 0, "distance": "Dot"}})
+        self.refused(got, 400, r"Format error in JSON body: .*expected a nonzero u64")
         sparse = {"vectors": {}, "sparse_vectors": {"s": {}}}
         self.put("/collections/s", sparse)
         for bad in ({"indices": [1, 1], "values": [1, 2]}, {"indices": [1], "values": [1, 2]}):
@@ -325,7 +325,7 @@ class Refusals(Api):
                            ({"query": {"formula": "$score"}, "prefetch": [{"query": 1}]}, "formula"),
                            ({"query": {"nearest": 1, "mmr": {"diversity": 0.5}}}, "mmr")]:
             got = self.ask("POST", "/collections/c/points/query", body)
-            self.refused(got, 400, rf"(?i).*{name}.*not supported|(?i).*not supported.*{name}")
+            self.refused(got, 400, rf"(?s:.*{name}.*not supported|.*not supported.*{name})")
         got = self.ask("POST", "/collections/c/points/discover", {"target": 1, "limit": 3})
         self.refused(got, 400, r".*not supported")
 

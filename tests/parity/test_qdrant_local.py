@@ -14,6 +14,7 @@ import copy
 import os
 import random
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -84,7 +85,7 @@ def one_call(ours, local, judging, method, arguments):
     if asked and (there_error or here_error):
         if there_error and here_error:
             raise judge.Difference(f"both refuse (the call is ill drawn): {there_error!r}, {here_error!r}")
-        raise judge.Difference(f"local mode: {there_error!r}; ours: {here_error!r}")
+        raise judge.Difference(f"refused: error of local mode {there_error!r}; of ours {here_error!r}")
     try:
         judging(method, arguments, there, here)
     except judge.Open:
@@ -93,8 +94,9 @@ def one_call(ours, local, judging, method, arguments):
         there, there_error = answer(local, method, arguments)
         if not isinstance(why, judge.Difference) and not here_error and not there_error:
             raise
-        raise judge.Difference(f"{why}\n  local: {str(there)[:3000]} {there_error or ''}\n"
-                               f"  ours:  {str(here)[:3000]} {here_error or ''}") from why
+        raise judge.Difference(
+            f"{why}\n  local: {str(brief(there))[:2000]}{there_error and f'error: {there_error!r}' or ''}\n"
+            f"  ours:  {str(brief(here))[:2000]}{here_error and f'error: {here_error!r}' or ''}") from why
 
 
 def setting_up(rng, space):
@@ -162,8 +164,14 @@ READS = {"query_points", "query_batch_points", "query_points_groups", "scroll", 
          "get_aliases", "get_collection_aliases"}
 
 
-def shows(log, ours):
-    """Does this log still end in a difference?"""
+def kind_of(why):
+    """The same fault says the same, but for its numbers and names."""
+    first = str(why).split("\n")[0]
+    return first.split(":")[0].split(" expected,")[0].strip("0123456789 '")[:40], "error" in str(why)
+
+
+def shows(log, ours, kind):
+    """Does this log still end in that difference?"""
     ours.clear()
     local = judge.Local()
     judging = judge.Judge(local)
@@ -174,40 +182,65 @@ def shows(log, ours):
         except judge.Open:
             return False
         except judge.Difference as why:
-            return last and "both refuse" not in str(why)
+            return last and kind_of(why) == kind
     return False
 
 
-def shorten(log, ours, seconds):
-    end = time.monotonic() + seconds
+def shorten(log, ours, why, seconds):
+    end, kind = time.monotonic() + seconds, kind_of(why)
     *before, last = log
     best = [c for c in before if c[0] not in READS] + [last]
-    if not shows(best, ours):
+    if not shows(best, ours, kind):
         return log
     step = max(1, len(best) // 2)
     while time.monotonic() < end:
         at = 0
         while at < len(best) - 1 and time.monotonic() < end:
-            shorter = best[:at] + best[min(at + step, len(best) - 1):]
-            if shows(shorter, ours):
+            cut = [c for c in best[at:at + step] if c[0] == "create_collection"]
+            shorter = best[:at] + cut + best[min(at + step, len(best) - 1):]
+            if len(shorter) < len(best) and shows(shorter, ours, kind):
                 best = shorter
+                at += len(cut)
             else:
                 at += step
         if step == 1:
             break
         step //= 2
+    for at, (method, arguments) in enumerate(best[:-1]):
+        points = arguments.get("points")
+        while isinstance(points, list) and len(points) > 1 and time.monotonic() < end:
+            half = len(points) // 2
+            for part in (points[:half], points[half:]):
+                shorter = best[:at] + [(method, {**arguments, "points": part})] + best[at + 1:]
+                if shows(shorter, ours, kind):
+                    best, points = shorter, part
+                    break
+            else:
+                break
     return best
+
+
+def brief(x):
+    """As JSON would have it, without what isn't said."""
+    if isinstance(x, dict):
+        return {k: brief(v) for k, v in x.items() if v is not None}
+    if isinstance(x, (list, tuple)):
+        return [brief(v) for v in x]
+    return brief(x.model_dump(mode="json", by_alias=True)) if hasattr(x, "model_dump") else x
 
 
 def told(failure, ours):
     seed, log, why = failure.args
     method, arguments = log[-1]
-    print(f"\nDIFFERENCE  seed {seed}, call {len(log)}: {method}\n  {arguments}\n  {why}", flush=True)
+    print(f"\nDIFFERENCE  seed {seed}, call {len(log)}: {method}\n  {brief(arguments)}\n  {why}", flush=True)
     if SHRINK_S > 0:
-        short = shorten(log, ours, SHRINK_S)
-        print(f"shortened to {len(short)} calls" + ("" if len(short) < 40 else ", the last 10:"))
-        for call in short if len(short) < 40 else short[-10:]:
-            print("   ", str(call)[:6000])
+        short = shorten(log, ours, why, SHRINK_S)
+        path = os.path.join(tempfile.gettempdir(), f"qdrant-seed-{seed}.txt")
+        with open(path, "w", encoding="utf-8") as f:
+            f.writelines(f"{brief(call)}\n" for call in short)
+        print(f"shortened to {len(short)} calls (whole in {path}):")
+        for call in short[-8:]:
+            print("   ", str(brief(call))[:1000])
     sys.stdout.flush()
 
 

@@ -215,7 +215,7 @@ class Indexes(Case):
         self.q.create_payload_index("p", "n", "float")
         self.assertEqual([(p.id, p.order_value) for p in self.q.scroll("p", order_by="n")[0]],
                          [(4, 0), (2, 1), (5, 1.5), (1, 2), (4, 5)])
-        self.refused(400, "", self.q.scroll, "p", order_by="n", offset=2)
+        self.refused(400, ".", self.q.scroll, "p", order_by="n", offset=2)
 
     def test_facet_wants_a_match_index(self):
         other = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
@@ -318,7 +318,7 @@ class Queries(Case):
         self.line()
         for recommend in (m.RecommendInput(negative=[1]), m.RecommendInput(positive=[], negative=[]),
                           m.RecommendInput(strategy=m.RecommendStrategy.BEST_SCORE)):
-            self.refused(400, "", self.q.query_points, "p", query=m.RecommendQuery(recommend=recommend))
+            self.refused(400, ".", self.q.query_points, "p", query=m.RecommendQuery(recommend=recommend))
         self.refused(404, "No point with id 77 found", self.q.query_points, "p", query=77)
 
     def test_scores_without_vectors(self):
