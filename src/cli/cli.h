@@ -193,6 +193,7 @@ typedef struct nx_model_opts {
     int32_t     batch;
     int         kv_type;  /* index into NX_KV_CHOICES */
     bool        exact;    /* products in floats, whatever the weights' type */
+    bool        fine;     /* nearly so, and faster: NX_PRECISION_FINE */
     const char *quantize; /* a recipe's name; NULL: as the checkpoint is */
     bool        no_memory_check;
     bool        unattended; /* no progress bar and no Ctrl-C: this isn't the main thread */

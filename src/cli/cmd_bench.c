@@ -78,7 +78,9 @@ static nx_status open_synthetic(job *j, nx_error *err)
     nx_backend    *be = NULL;
     nx_status      st = nx_synthetic_open(&cp, &j->image, err);
 
-    if (!st) st = nx_backends_create(&be, j->m.threads, j->m.exact, err);
+    if (!st)
+        st = nx_backends_create(&be, j->m.threads,
+                                j->m.exact ? NX_PRECISION_EXACT : NX_PRECISION_CODES, err);
     if (!st) return nx_llm_take(&j->llm, cp, be, err); /* takes cp and be */
     nx_checkpoint_close(cp);
     return st;

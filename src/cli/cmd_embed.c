@@ -74,7 +74,7 @@ static nx_status open_embedder(work *w, nx_error *err)
 
     nx_status st = nx_embedding_path(&path, found, sizeof found, w->model.model, err);
     w->model.model = path;
-    w->model.exact = true; /* codes of 8 bits for activations cost more than those for weights */
+    w->model.fine = true; /* codes of 8 bits for activations cost more than those for weights */
     if (!st) st = nx_open_llm(&llm, &w->model, err);
     return st ? st : nx_embedder_open(&w->embedder, llm, &opt, err);
 }

@@ -72,7 +72,9 @@ static nx_status gather(nx_info *info, const nx_model_opts *m, nx_error *err)
     nx_status   st = gather_tensors(info, err);
 
     if (!st) st = gather_model(info, err);
-    if (!st) st = nx_backends_create(&be, m->threads, m->exact, err);
+    if (!st)
+        st = nx_backends_create(&be, m->threads, m->exact ? NX_PRECISION_EXACT : NX_PRECISION_CODES,
+                                err);
     if (!st) {
         info->backend = be->ops->name;
         nx_cpu_name(info->cpu, sizeof info->cpu);

@@ -57,7 +57,7 @@ static nx_status rank(work *w, nx_error *err)
     nx_llm   *llm;
     nx_status st;
 
-    w->model.exact = true; /* as embeddings are */
+    w->model.fine = true; /* as embeddings are */
     st = nx_open_llm(&llm, &w->model, err);
     if (!st) st = nx_reranker_open(&w->reranker, llm, err);
     if (st) return st;

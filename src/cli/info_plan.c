@@ -285,7 +285,9 @@ int nx_info_plan(const nx_checkpoint *cp, const nx_info_plan_request *r)
     nx_error  err;
     nx_status st = read_sizes(&t, r, &err);
 
-    if (!st) st = nx_backends_create(&t.be, r->m->threads, r->m->exact, &err);
+    if (!st)
+        st = nx_backends_create(&t.be, r->m->threads,
+                                r->m->exact ? NX_PRECISION_EXACT : NX_PRECISION_CODES, &err);
     if (!st) st = add_rows(&t, r, &err);
     int code = st ? nx_cli_fail(&err) : r->json ? print_json(&t) : print_text(&t);
     for (int i = 0; i < t.n_rows; i++) nx_plan_free(&t.rows[i]);

@@ -190,6 +190,12 @@ static bool wants_4bit(const nx_checkpoint *cp)
     return any;
 }
 
+static nx_precision precision_of(const nx_model_opts *m)
+{
+    if (m->fine) return NX_PRECISION_FINE;
+    return m->exact ? NX_PRECISION_EXACT : NX_PRECISION_CODES;
+}
+
 nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
 {
     nx_backend    *be = NULL;
@@ -200,7 +206,7 @@ nx_status nx_open_llm(nx_llm **out, const nx_model_opts *m, nx_error *err)
     *out = NULL;
     if (!st) st = nx_open_checkpoint(&cp, m->model, err);
     if (!st && !m->quantize && wants_4bit(cp)) recipe = NX_RECIPE_NF4;
-    if (!st) st = nx_backends_create(&be, m->threads, m->exact, err);
+    if (!st) st = nx_backends_create(&be, m->threads, precision_of(m), err);
     if (!st && nx_checkpoint_n_tensors(cp) > 0) st = check_memory(cp, be, recipe, m, err);
     if (!st) st = quantise(cp, recipe, m, err);
     if (st) {

@@ -129,12 +129,12 @@ static void name_quant(char *out, size_t cap, const nx_checkpoint *cp)
 static nx_status open_encoder(const nx_serve_opts *o, const nx_model_opts *m, nx_model_parts *out,
                               nx_error *err)
 {
-    nx_model_opts exact = *m;
+    nx_model_opts fine = *m;
     nx_serve_plan plan;
 
-    exact.exact = true; /* as nexus embed has it */
-    exact.ctx = 0;
-    nx_status st = nx_open_llm(&out->llm, &exact, err);
+    fine.fine = true; /* as nexus embed has it */
+    fine.ctx = 0;
+    nx_status st = nx_open_llm(&out->llm, &fine, err);
     bool      reranks = !st && nx_reranker_present(out->llm->cp);
     if (!st)
         st = reranks ? nx_reranker_open(&out->reranker, out->llm, err)

@@ -44,7 +44,8 @@ static nx_status create_cpu(nx_backend **out, pooled *p, int32_t n_threads, nx_e
     return NX_OK;
 }
 
-nx_status nx_backends_create(nx_backend **out, int32_t n_threads, bool exact, nx_error *err)
+nx_status nx_backends_create(nx_backend **out, int32_t n_threads, nx_precision precision,
+                             nx_error *err)
 {
     *out = NULL;
     pooled *p = nx_calloc(1, sizeof *p);
@@ -55,7 +56,8 @@ nx_status nx_backends_create(nx_backend **out, int32_t n_threads, bool exact, nx
         nx_free(p);
         return st;
     }
-    if (exact) nx_cpu_backend_make_exact(*out);
+    if (precision == NX_PRECISION_EXACT) nx_cpu_backend_make_exact(*out);
+    if (precision == NX_PRECISION_FINE) nx_cpu_backend_make_fine(*out);
     return NX_OK;
 }
 

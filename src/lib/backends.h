@@ -5,10 +5,18 @@
 #include "tensor/backend.h"
 #include "tensor/distance.h"
 
+/* How activations meet weights that are quantised: tensor/backend.h. */
+typedef enum nx_precision {
+    NX_PRECISION_CODES, /* in codes like theirs: the fastest */
+    NX_PRECISION_EXACT, /* in floats */
+    NX_PRECISION_FINE,  /* in floats, but with q8_0 in codes of 16 bits */
+} nx_precision;
+
 /* The best backend of this machine. n_threads 0: as many as this process has processors.
  * Honours NEXUS_CPU (ref, avx2). The backend owns its worker pool; be->ops->destroy frees both.
- * exact: products in floats whatever the weights' type. NX_EINVAL (threads, NEXUS_CPU), NX_ENOMEM. */
-nx_status nx_backends_create(nx_backend **out, int32_t n_threads, bool exact, nx_error *err);
+ * NX_EINVAL (threads, NEXUS_CPU), NX_ENOMEM. */
+nx_status nx_backends_create(nx_backend **out, int32_t n_threads, nx_precision precision,
+                             nx_error *err);
 
 /* How fast this machine reads memory: the best of n_sweeps reads over `bytes` of its own by
  * n_threads threads (0: as many as this process has processors), with the loads that NEXUS_CPU

@@ -47,7 +47,7 @@ static nx_status copy_name(nx_engine *engine, nx_error *err)
 static nx_status open_llm(nx_llm **out, const char *path, int32_t n_threads, nx_error *err)
 {
     nx_backend *be = NULL;
-    nx_status   st = nx_backends_create(&be, n_threads, false, err);
+    nx_status   st = nx_backends_create(&be, n_threads, NX_PRECISION_CODES, err);
 
     return st ? st : nx_llm_open(out, path, be, err);
 }

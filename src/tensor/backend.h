@@ -42,7 +42,10 @@
  *                      column i, ascending: y = fmaf(x_i, (w_i * scale) * (1 / 127), y), with x_i as it
  *                      is. Rows longer than 131072 are multiplied as f32 are. Here alone a row's
  *                      result depends on the rows beside it.
- *     An exact backend multiplies every type as f32: lanes16(K, w_i * x_i), w_i decoded.
+ *     An exact backend multiplies every type as f32: lanes16(K, w_i * x_i), w_i decoded. A fine one
+ *     does so but for q8_0, which meets q15(x): q8(x) with 32767 in place of 127, and no sums; for each
+ *     block in order: isum = sum level_i * q_i, exact in int32; acc = fmaf(d_w * d_x, (float)isum, acc).
+ *     What the codes round off is a hundredth of what the weights' own 8 bits did.
  *   exp, tanh, erf     nx_expf, nx_tanhf, nx_erff, nx_sigmoidf of num/expf.h and num/curves.h, in
  *                      scalar and vector form of the same steps.
  *

@@ -1,4 +1,4 @@
-/* apart_avx2.c - nf4, fp4 and int8 with AVX2.
+/* apart_avx2.c - nf4, fp4 and int8 with AVX2, and q8_0 as floats.
  *
  * Idea:   a nibble is looked up in sixteen floats held in two registers; the same steps decode a row
  *         into memory, or feed the products of a single token. Bits: those of tensor/backend.h.
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "backend/cpu/lanes_avx2.h"
+#include "num/blocks.h"
 #include "num/levels.h"
 
 typedef struct lookup {
@@ -82,6 +83,24 @@ static void decode_nibbles(float *dst, const nx_tensor *w, int64_t row, int64_t 
     }
 }
 
+/* q8_0: whole blocks, since rows are. */
+static void decode_q8(float *dst, const nx_tensor *w, int64_t row, int64_t n_rows)
+{
+    const uint8_t *src = (const uint8_t *)w->data + (size_t)row * nx_tensor_row_bytes(w);
+    const int64_t  n = n_rows * w->ne[0];
+
+    for (int64_t i = 0; i < n; i += 32, src += sizeof(nx_block_q8_0)) {
+        uint16_t half;
+        memcpy(&half, src + offsetof(nx_block_q8_0, d), sizeof half);
+        __m256 d = _mm256_set1_ps(_cvtsh_ss(half));
+        for (int j = 0; j < 32; j += 8) {
+            __m128i q = _mm_loadl_epi64((const void *)(src + offsetof(nx_block_q8_0, qs) + j));
+            __m256  y = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
+            _mm256_storeu_ps(dst + i + j, _mm256_mul_ps(d, y));
+        }
+    }
+}
+
 void nx_decode_rows_avx2(float *dst, const nx_tensor *w, int64_t row, int64_t n_rows)
 {
     bool nibbles = w->dtype == NX_DTYPE_NF4 || w->dtype == NX_DTYPE_FP4;
@@ -89,6 +108,8 @@ void nx_decode_rows_avx2(float *dst, const nx_tensor *w, int64_t row, int64_t n_
     if (nibbles && w->ne[0] % 16 == 0 && w->scales->block_len % 16 == 0 &&
         (w->first_number + row * w->ne[0]) % w->scales->block_len == 0)
         decode_nibbles(dst, w, row, n_rows);
+    else if (w->dtype == NX_DTYPE_Q8_0)
+        decode_q8(dst, w, row, n_rows);
     else
         nx_tensor_decode(dst, w, row, n_rows);
 }

@@ -48,23 +48,6 @@ static void round_query(float *out, const float *q, int64_t n)
     for (; i < n; i++) out[i] = _cvtsh_ss(_cvtss_sh(q[i], _MM_FROUND_TO_NEAREST_INT));
 }
 
-/* Fold four heads' sixteen lanes at once; the same additions as nx_fold16. */
-NX_INLINE __m128 fold_heads(const __m256 lo[HEADS], const __m256 hi[HEADS])
-{
-    __m256 v[HEADS];
-
-    for (int h = 0; h < HEADS; h++) v[h] = _mm256_add_ps(lo[h], hi[h]);
-    __m256 a = _mm256_add_ps(_mm256_permute2f128_ps(v[0], v[2], 0x20),
-                             _mm256_permute2f128_ps(v[0], v[2], 0x31));
-    __m256 b = _mm256_add_ps(_mm256_permute2f128_ps(v[1], v[3], 0x20),
-                             _mm256_permute2f128_ps(v[1], v[3], 0x31));
-    __m256 even = _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
-    __m256 odd = _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
-    __m256 c = _mm256_add_ps(even, odd); /* two lanes of heads 0, 1 | 2, 3 */
-    c = _mm256_add_ps(c, _mm256_movehdup_ps(c));
-    return _mm_shuffle_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1), 0x88);
-}
-
 /* lanes16 of n_q queries with one cached row: number h of the result is query h. */
 NX_INLINE __m128 dot_row(const float *q, int64_t ld, int n_q, int32_t D, const uint8_t *row,
                          nx_dtype dtype)
@@ -90,7 +73,8 @@ NX_INLINE __m128 dot_row(const float *q, int64_t ld, int n_q, int32_t D, const u
         lo[h] = _mm256_loadu_ps(acc);
         hi[h] = _mm256_loadu_ps(acc + 8);
     }
-    return fold_heads(lo, hi);
+    return nx_fold8_four(_mm256_add_ps(lo[0], hi[0]), _mm256_add_ps(lo[1], hi[1]),
+                         _mm256_add_ps(lo[2], hi[2]), _mm256_add_ps(lo[3], hi[3]));
 }
 
 /* Positions of a span, counted from its first, that lie in one page: their rows follow each other

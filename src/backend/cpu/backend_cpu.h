@@ -28,6 +28,7 @@ typedef struct nx_cpu_backend {
     nx_kernels     kernels;
     nx_pool       *pool;  /* borrowed */
     bool           exact; /* activations stay f32, whatever the weights are */
+    bool           fine;  /* exact, but for q8_0: activations in 16 bits */
 
     /* Scratch, taken by reserve for `sizes`. */
     nx_backend_sizes sizes;

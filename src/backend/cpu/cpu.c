@@ -73,7 +73,7 @@ static size_t plan_scratch(nx_cpu_backend *cpu, const nx_backend_sizes *z, char 
     size_t  K = ((size_t)z->n_cols_max + 255) / 256 * 256;
     int32_t rows = z->n_rows_max < NX_PANEL_TOKENS ? z->n_rows_max : NX_PANEL_TOKENS;
     size_t  T = ((size_t)rows + NX_TILE_TOKENS - 1) / NX_TILE_TOKENS * NX_TILE_TOKENS;
-    size_t  tiles = rows >= cpu->kernels.pack_min ? T : 0;
+    size_t  tiles = rows >= cpu->kernels.pack_min || cpu->fine ? T : 0;
     size_t  gathered = z->n_slots_max > 0 ? (size_t)rows : 0;
     void   *q = NULL, *d = NULL, *s = NULL, *sums = NULL, *packed = NULL, *panels = NULL;
     void   *scores = NULL, *x = NULL, *y = NULL, *order = NULL, *first = NULL;
@@ -292,4 +292,9 @@ nx_status nx_cpu_backend_create(nx_backend **out, nx_pool *pool, uint32_t cpu_fe
 void nx_cpu_backend_make_exact(nx_backend *be)
 {
     self(be)->exact = true;
+}
+
+void nx_cpu_backend_make_fine(nx_backend *be)
+{
+    self(be)->exact = self(be)->fine = true;
 }

@@ -18,4 +18,8 @@ nx_status nx_cpu_backend_create(nx_backend **out, nx_pool *pool, uint32_t cpu_fe
  * tensor/backend.h. Slower; for those who compare. */
 void nx_cpu_backend_make_exact(nx_backend *be);
 
+/* The same, but products with q8_0 weights take the activations in codes of 16 bits: a fine backend of
+ * tensor/backend.h. Before its reserve. */
+void nx_cpu_backend_make_fine(nx_backend *be);
+
 #endif

@@ -118,9 +118,8 @@ NX_INLINE void multiply_pairs(__m256i sum[2][TOKENS], int16_t (*w)[ROWS][2], con
             int32_t pair;
             memcpy(&pair, x + (g * TOKENS + t) * 2, sizeof pair);
             __m256i xt = _mm256_set1_epi32(pair);
-            sum[0][t] = _mm256_add_epi32(sum[0][t], _mm256_madd_epi16(w0, xt));
-            sum[1][t] = _mm256_add_epi32(sum[1][t], _mm256_madd_epi16(w1, xt));
-            NX_PIN(sum[0][t], sum[1][t]);
+            NX_ADD_TO(sum[0][t], _mm256_madd_epi16(w0, xt));
+            NX_ADD_TO(sum[1][t], _mm256_madd_epi16(w1, xt));
         }
     }
 }

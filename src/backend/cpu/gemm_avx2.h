@@ -9,6 +9,10 @@
  * regroups the additions of an unrolled loop and spills: 72 instead of 92 GMAC/s (q4_0). */
 #define NX_PIN(a, b) __asm__("" : "+x"(a), "+x"(b))
 
+/* sum += v, lanes of int32, in the register where the sum is. With NX_PIN it moves each time, and these
+ * moves are a quarter of a loop that has no time for them. */
+#define NX_ADD_TO(sum, v) __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(v))
+
 /* Four tokens' dword i side by side, for the eight dwords of each. */
 NX_INLINE void nx_store_interleaved(int16_t *dst, const __m256i v[4], int step)
 {

@@ -42,6 +42,7 @@ typedef enum nx_act_kind {
     NX_ACT_Q8,   /* q8(x) of backend.h: blocks of 32 */
     NX_ACT_Q8K,  /* q8k(x): blocks of 256 */
     NX_ACT_INT8, /* int8(x): a row, less its outliers */
+    NX_ACT_Q15,  /* q15(x): blocks of 32, in tiles only */
 } nx_act_kind;
 
 /* The activations of one matmul, made once and shared by the matrices of its group. */
@@ -80,7 +81,7 @@ typedef struct nx_attend_span {
 
 /* out[t * ldo + r] = w row r . row t of a   (added to out when `add`), r < n_rows, t < a->T.
  *   w         n_rows rows, row_bytes apart: a thread's whole share of the matrix when a->T is below
- *             pack_min, else a panel of 1..NX_PANEL_ROWS
+ *             pack_min, or of a plain type, else a panel of 1..NX_PANEL_ROWS
  *   scratch   NX_PANEL_SCRATCH bytes of this thread, 64-byte aligned */
 typedef void (*nx_matmul_fn)(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
                              int64_t n_rows, const nx_act *a, bool add, void *scratch);
@@ -99,6 +100,11 @@ typedef struct nx_kernels {
     int32_t pack_min;
 
     nx_matmul_fn matmul[NX_DTYPE_COUNT];
+
+    /* A fine backend's q8_0: d and a->tiles of tokens 4 * tile .. + 3, then products with them; panels of
+     * 1..NX_PANEL_ROWS, however few tokens there are. */
+    void (*quantize_q15)(const nx_act *a, int32_t tile);
+    nx_matmul_fn matmul_q15;
 
     /* Numbers of rows row .. row + n_rows - 1 of any tensor as f32, as nx_tensor_decode has them. */
     void (*decode_rows)(float *dst, const nx_tensor *w, int64_t row, int64_t n_rows);

@@ -48,6 +48,8 @@ void nx_kernels_add_avx2(nx_kernels *k)
     k->name = "cpu-avx2";
     k->quantize_q8 = nx_quantize_q8_avx2;
     k->quantize_q8k = nx_quantize_q8k_avx2;
+    k->quantize_q15 = nx_quantize_q15_avx2;
+    k->matmul_q15 = nx_matmul_q15_avx2;
     k->pack_min = PACK_MIN;
     for (int i = 0; i < NX_DTYPE_COUNT; i++) k->pack[i] = nx_gemm8_pack_avx2;
     k->pack[NX_DTYPE_Q8_0] = k->pack[NX_DTYPE_IQ4_NL] = nx_gemm_pack_avx2;

@@ -28,6 +28,22 @@ NX_INLINE float nx_fold16(__m256 lo, __m256 hi)
     return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
 }
 
+/* The same of four at once, when lanes l and l + 8 have been added: number i of the result is that of
+ * v_i. */
+NX_INLINE __m128 nx_fold8_four(__m256 v0, __m256 v1, __m256 v2, __m256 v3)
+{
+    __m256 a =
+        _mm256_add_ps(_mm256_permute2f128_ps(v0, v2, 0x20), _mm256_permute2f128_ps(v0, v2, 0x31));
+    __m256 b =
+        _mm256_add_ps(_mm256_permute2f128_ps(v1, v3, 0x20), _mm256_permute2f128_ps(v1, v3, 0x31));
+    __m256 even = _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+    __m256 odd = _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+    __m256 c = _mm256_add_ps(even, odd); /* two lanes of 0, 1 | 2, 3 */
+
+    c = _mm256_add_ps(c, _mm256_movehdup_ps(c));
+    return _mm_shuffle_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1), 0x88);
+}
+
 /* Eight vectors of int32, each summed into its own lane. Exact, so the order is free. */
 NX_INLINE __m256i nx_sum_rows(const __m256i v[8])
 {

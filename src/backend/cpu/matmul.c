@@ -9,8 +9,11 @@
  *           barriers, not two per matrix. Weights are read where they lie; nothing is repacked.
  */
 #include <assert.h>
+#include <stdatomic.h>
 
 #include "backend/cpu/matmul_apart.h"
+
+#define UNIT_MAX 4 /* panels */
 
 /* Matrices that share activations in one run of the pool. */
 typedef struct run {
@@ -23,6 +26,8 @@ typedef struct run {
     int                     n;                           /* members */
     int                     member[NX_MATMUL_GROUP_MAX]; /* their places in w and out */
     int64_t                 first_panel[NX_MATMUL_GROUP_MAX + 1];
+    _Atomic int64_t         next; /* panel that nobody has taken; of many tokens */
+    int64_t                 unit; /* panels that are taken at once */
 } run;
 
 static bool wants_tiles(const run *r)
@@ -43,6 +48,7 @@ static void quantize_tiles(void *ctx, int thread, int64_t begin, int64_t end)
     (void)thread;
     for (int64_t tile = begin; tile < end; tile++) {
         int32_t t_end = (int32_t)(tile + 1) * NX_TILE_TOKENS;
+        if (a->kind == NX_ACT_Q15) k->quantize_q15(a, (int32_t)tile);
         for (int32_t t = (int32_t)tile * NX_TILE_TOKENS; t < t_end && t < a->T; t++) {
             if (a->kind == NX_ACT_Q8) k->quantize_q8(a, t);
             if (a->kind == NX_ACT_Q8K) k->quantize_q8k(a, t);
@@ -70,8 +76,10 @@ static void multiply_member(const run *r, int m, int64_t begin, int64_t end, int
     const nx_tensor *w = r->w[r->member[m]];
     const size_t     row_bytes = nx_tensor_row_bytes(w);
     const int64_t    N = nx_tensor_rows(w), first = r->first_panel[m];
-    const bool       few = r->act->T < r->cpu->kernels.pack_min;
-    int64_t          row = (begin - first) * NX_PANEL_ROWS, row_end = (end - first) * NX_PANEL_ROWS;
+    const bool       whole = r->act->T < r->cpu->kernels.pack_min || r->act->kind == NX_ACT_F32;
+    const bool       fine = r->act->kind == NX_ACT_Q15;
+    nx_matmul_fn multiply = fine ? r->cpu->kernels.matmul_q15 : r->cpu->kernels.matmul[w->dtype];
+    int64_t      row = (begin - first) * NX_PANEL_ROWS, row_end = (end - first) * NX_PANEL_ROWS;
 
     if (row_end > N) row_end = N;
     if (nx_cpu_is_apart(r->cpu, w->dtype)) {
@@ -79,25 +87,52 @@ static void multiply_member(const run *r, int m, int64_t begin, int64_t end, int
         return;
     }
     while (row < row_end) {
-        int64_t n = few || row_end - row < NX_PANEL_ROWS ? row_end - row : NX_PANEL_ROWS;
-        r->cpu->kernels.matmul[w->dtype](r->out[r->member[m]] + (int64_t)r->t0 * N + row, N,
-                                         (const uint8_t *)w->data + (size_t)row * row_bytes,
-                                         row_bytes, n, r->act, r->add, scratch);
+        int64_t n =
+            (whole && !fine) || row_end - row < NX_PANEL_ROWS ? row_end - row : NX_PANEL_ROWS;
+        multiply(r->out[r->member[m]] + (int64_t)r->t0 * N + row, N,
+                 (const uint8_t *)w->data + (size_t)row * row_bytes, row_bytes, n, r->act, r->add,
+                 scratch);
         row += n;
     }
 }
 
-/* Items are panels of rows of all members, one after the other. */
-static void multiply_panels(void *ctx, int thread, int64_t begin, int64_t end)
+/* Panels begin .. end - 1, counted in the run. */
+static void multiply_range(const run *r, int thread, int64_t begin, int64_t end)
 {
-    const run *r = ctx;
-    void      *scratch = r->cpu->panels + (size_t)thread * NX_PANEL_SCRATCH;
+    void *scratch = r->cpu->panels + (size_t)thread * NX_PANEL_SCRATCH;
 
     for (int m = 0; m < r->n; m++) {
         int64_t from = begin > r->first_panel[m] ? begin : r->first_panel[m];
         int64_t to = end < r->first_panel[m + 1] ? end : r->first_panel[m + 1];
         if (from < to) multiply_member(r, m, from, to, thread, scratch);
     }
+}
+
+/* Items are panels of rows of all members, one after the other. With few tokens each thread walks its
+ * share as memory likes best. With many, a panel is long work, and a thread that others keep from its
+ * processor would be waited for: each takes the next panel that nobody has. Who computes a panel changes
+ * no bit of it. */
+static void multiply_panels(void *ctx, int thread, int64_t begin, int64_t end)
+{
+    run *r = ctx;
+
+    if (r->act->T < r->cpu->kernels.pack_min) {
+        multiply_range(r, thread, begin, end);
+        return;
+    }
+    const int64_t n = r->first_panel[r->n], unit = r->unit;
+    for (int64_t i; (i = atomic_fetch_add(&r->next, unit)) < n;)
+        multiply_range(r, thread, i, i + unit < n ? i + unit : n);
+}
+
+/* Each thread gets several units, so that all end at about the same time; rows of a unit may share what
+ * a kernel of plain weights reads of the tokens. */
+static int64_t unit_of(const run *r)
+{
+    int64_t unit = r->first_panel[r->n] / (4 * nx_pool_threads(r->cpu->pool));
+
+    if (r->act->kind != NX_ACT_F32 || unit < 1) return 1;
+    return unit < UNIT_MAX ? unit : UNIT_MAX;
 }
 
 /* Do the members of r for the tokens of its act. */
@@ -111,6 +146,8 @@ static void execute(run *r)
         r->first_panel[m + 1] =
             r->first_panel[m] +
             (nx_tensor_rows(r->w[r->member[m]]) + NX_PANEL_ROWS - 1) / NX_PANEL_ROWS;
+    atomic_store(&r->next, 0);
+    r->unit = unit_of(r);
     if (a->kind != NX_ACT_F32) nx_pool_run(r->cpu->pool, tiles, 1, quantize_tiles, r);
     nx_pool_run(r->cpu->pool, r->first_panel[r->n], 1, multiply_panels, r);
 }

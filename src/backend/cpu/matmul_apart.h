@@ -9,7 +9,7 @@
 #include "backend/cpu/backend_cpu.h"
 
 /* Rows that are decoded at once; a thread's scratch holds so many of n_cols_max floats. */
-#define NX_DECODED_ROWS 16
+#define NX_DECODED_ROWS 32
 
 /* Rows of int8 that are summed together. */
 #define NX_INT8_ROWS 4
@@ -17,6 +17,7 @@
 /* Does this matrix go through here? */
 static inline bool nx_cpu_is_apart(const nx_cpu_backend *cpu, nx_dtype dtype)
 {
+    if (cpu->fine && dtype == NX_DTYPE_Q8_0) return false;
     return nx_dtype_scales_apart(dtype) || (cpu->exact && nx_dtype_get(dtype)->block_len > 1);
 }
 
@@ -25,6 +26,7 @@ static inline nx_act_kind nx_cpu_act_kind(const nx_cpu_backend *cpu, const nx_te
 {
     bool too_long = w->dtype == NX_DTYPE_INT8 && w->ne[0] > NX_INT8_COLS_MAX;
 
+    if (cpu->fine && w->dtype == NX_DTYPE_Q8_0) return NX_ACT_Q15;
     return cpu->exact || too_long ? NX_ACT_F32 : nx_act_kind_of(w->dtype);
 }
 

@@ -17,8 +17,17 @@ void nx_gemm_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, siz
                   int32_t n_rows, const nx_act *a, bool add, void *scratch);
 void nx_gemm_pack_avx2(const nx_act *a, int32_t tile);
 
+/* fine_avx2.c */
+void nx_quantize_q15_avx2(const nx_act *a, int32_t tile);
+void nx_matmul_q15_avx2(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes, int64_t n_rows,
+                        const nx_act *a, bool add, void *scratch);
+
 /* f32, f16, bf16; any number of rows and tokens. */
 void nx_plain_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
                    int64_t n_rows, const nx_act *a, bool add);
+
+/* The same for three tokens or more. */
+void nx_plain_gemm_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
+                        int64_t n_rows, const nx_act *a, bool add);
 
 #endif

@@ -129,18 +129,15 @@ NX_INLINE void panel(nx_dtype dtype, int R, int C, float *out, int64_t ldo, cons
 NX_INLINE void plain(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
                      int64_t n_rows, const nx_act *a, bool add)
 {
-    if (a->T <= 2)
-        bands(dtype, 4, 1, out, ldo, w, row_bytes, n_rows, a, add);
-    else if (n_rows <= NX_PANEL_ROWS)
-        panel(dtype, 2, 3, out, ldo, w, row_bytes, n_rows, a, add);
-    else
-        bands(dtype, 2, 3, out, ldo, w, row_bytes, n_rows, a, add);
+    bands(dtype, 4, 1, out, ldo, w, row_bytes, n_rows, a, add);
 }
 
 void nx_plain_avx2(nx_dtype dtype, float *out, int64_t ldo, const uint8_t *w, size_t row_bytes,
                    int64_t n_rows, const nx_act *a, bool add)
 {
-    if (dtype == NX_DTYPE_F32)
+    if (a->T > 2)
+        nx_plain_gemm_avx2(dtype, out, ldo, w, row_bytes, n_rows, a, add);
+    else if (dtype == NX_DTYPE_F32)
         plain(NX_DTYPE_F32, out, ldo, w, row_bytes, n_rows, a, add);
     else if (dtype == NX_DTYPE_F16)
         plain(NX_DTYPE_F16, out, ldo, w, row_bytes, n_rows, a, add);

@@ -10,6 +10,9 @@
 
 void nx_quantize_q8_ref(const nx_act *a, int32_t t);
 void nx_quantize_q8k_ref(const nx_act *a, int32_t t);
+void nx_quantize_q15_ref(const nx_act *a, int32_t tile);
+void nx_matmul_q15_ref(float *out, int64_t ldo, const uint8_t *w, size_t row_bytes, int64_t n_rows,
+                       const nx_act *a, bool add, void *scratch);
 void nx_store_f16_ref(void *dst, const float *src, int64_t n);
 void nx_store_q8_0_ref(void *dst, const float *src, int64_t n);
 

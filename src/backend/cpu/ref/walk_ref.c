@@ -123,6 +123,8 @@ void nx_kernels_add_ref(nx_kernels *k)
     k->name = "cpu-ref";
     k->quantize_q8 = nx_quantize_q8_ref;
     k->quantize_q8k = nx_quantize_q8k_ref;
+    k->quantize_q15 = nx_quantize_q15_ref;
+    k->matmul_q15 = nx_matmul_q15_ref;
     nx_matmul_add_ref(k);
     nx_apart_add_ref(k);
     k->rmsnorm = nx_rmsnorm_ref;

@@ -131,9 +131,8 @@ typedef struct rig_backend {
     nx_backend *be;
 } rig_backend;
 
-static inline rig_backend rig_backend_make(uint32_t features, int n_threads)
+static inline void rig_reserve(nx_backend *be)
 {
-    rig_backend            r = {0};
     nx_error               err = {0};
     const nx_backend_sizes sizes = {.n_rows_max = 512,
                                     .n_cols_max = 8192,
@@ -141,10 +140,18 @@ static inline rig_backend rig_backend_make(uint32_t features, int n_threads)
                                     .n_slots_max = 4096,
                                     .n_experts_max = 128};
 
+    if (be->ops->reserve(be, &sizes, &err)) fail_msg("%s", err.text);
+}
+
+static inline rig_backend rig_backend_make(uint32_t features, int n_threads)
+{
+    rig_backend r = {0};
+    nx_error    err = {0};
+
     if (nx_pool_create(&r.pool, n_threads, &err) ||
-        nx_cpu_backend_create(&r.be, r.pool, features, &err) ||
-        r.be->ops->reserve(r.be, &sizes, &err))
+        nx_cpu_backend_create(&r.be, r.pool, features, &err))
         fail_msg("%s", err.text);
+    rig_reserve(r.be);
     return r;
 }
 

@@ -1,12 +1,13 @@
 /* Protects: products with nf4, fp4 and int8 weights, and exact ones with every type: near the formula
- * in double precision, and the same bits from every variant, thread count and batch. */
+ * in double precision, and the same bits from every variant, thread count and batch. And fine ones, of
+ * q8_0. */
 #include "rig.h"
 
 #include "tensor/tensor.h"
 
 enum { N_MAX = 37, T_MAX = 40, K_MAX = 640 };
 
-static rig_variants variants, exact;
+static rig_variants variants, exact, fine;
 
 /* A matrix with scales of its own. */
 typedef struct scene {
@@ -252,10 +253,102 @@ static void exact_products_are_of_floats(void **state)
     check_floats(exact.b[0].be, &c.w, c.x, 3);
 }
 
+/* ---- Fine ---- */
+
+/* Near the formula: a code rounds off at most half a step of its block. */
+static void check_fine(nx_backend *be, const nx_tensor *w, const float *x, int32_t T)
+{
+    static float y[T_MAX * N_MAX], row[K_MAX];
+    int64_t      K = w->ne[0];
+
+    multiply(be, y, w, x, T, false);
+    for (int64_t n = 0; n < w->ne[1]; n++) {
+        nx_tensor_decode(row, w, n, 1);
+        for (int32_t t = 0; t < T; t++) {
+            double sum = 0, room = 0;
+            for (int64_t b = 0; b < K; b += 32) {
+                double amax = 0, weights = 0;
+                for (int64_t i = b; i < b + 32; i++) {
+                    sum += (double)row[i] * (double)x[t * K + i];
+                    weights += fabs((double)row[i]);
+                    amax = fmax(amax, fabs((double)x[t * K + i]));
+                }
+                room += amax / 32767 * 0.51 * weights + 1e-6 * amax * weights;
+            }
+            if (!(fabs(sum - (double)y[t * w->ne[1] + n]) <= room))
+                fail_msg("row %d token %d: %.9g, expected %.9g", (int)n, t,
+                         (double)y[t * w->ne[1] + n], sum);
+        }
+    }
+}
+
+static void fine_products_have_sixteen_bits(void **state)
+{
+    static uint8_t       codes[N_MAX * K_MAX * 2];
+    static scene         c;
+    static const int64_t Ks[] = {32, 64, 160, 512, K_MAX};
+    static const int32_t Ts[] = {1, 2, 3, 4, 5, 9, T_MAX};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof Ks / sizeof *Ks; k++) {
+        nx_tensor w = {.name = "w",
+                       .dtype = NX_DTYPE_Q8_0,
+                       .n_dims = 2,
+                       .ne = {Ks[k], N_MAX, 1, 1},
+                       .data = codes,
+                       .bytes = (size_t)N_MAX * nx_dtype_row_bytes(NX_DTYPE_Q8_0, Ks[k])};
+        rig_weights(codes, NX_DTYPE_Q8_0, N_MAX * Ks[k]);
+        rig_fill(c.x, T_MAX * Ks[k], 2.0f);
+        c.x[5] = 40; /* what is far from the rest costs its own block alone */
+        check_fine(fine.b[0].be, &w, c.x, 3);
+        for (size_t t = 0; t < sizeof Ts / sizeof *Ts; t++)
+            for (int64_t n = 1; n <= N_MAX; n += 9) {
+                w.ne[1] = n;
+                check_variants(&fine, &w, c.x, Ts[t], (n + (int64_t)t) % 2);
+            }
+    }
+}
+
+/* The extremes of weights and codes don't leave 32 bits, and what is no number is told. */
+static void fine_products_of_extremes(void **state)
+{
+    static nx_block_q8_0 blocks[2 * 3];
+    static float         x[2 * 64], y[2 * 3];
+    nx_tensor            w = {.name = "w",
+                              .dtype = NX_DTYPE_Q8_0,
+                              .n_dims = 2,
+                              .ne = {64, 3, 1, 1},
+                              .data = blocks,
+                              .bytes = sizeof blocks};
+
+    (void)state;
+    for (int b = 0; b < 6; b++) {
+        blocks[b].d = 0x3C00; /* 1 */
+        memset(blocks[b].qs, b % 3 == 0 ? 0x80 : 127, sizeof blocks[b].qs);
+    }
+    for (int i = 0; i < 128; i++) x[i] = i < 64 ? 32767 : i % 2 ? -1e-35f : 1e-35f;
+    for (int v = 0; v < fine.n; v++) {
+        multiply(fine.b[v].be, y, &w, x, 2, false);
+        assert_true(y[0] == -128.0f * 32 * 32767 + 127.0f * 32 * 32767);
+        for (int n = 0; n < 3; n++) assert_true(fabsf(y[3 + n]) < 1e-30f);
+    }
+    check_variants(&fine, &w, x, 2, false);
+    x[70] = INFINITY;
+    for (int v = 0; v < fine.n; v++) {
+        multiply(fine.b[v].be, y, &w, x, 2, false);
+        assert_true(isfinite(y[0]) && isnan(y[3]) && isnan(y[5]));
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
     rig_variants_make(&variants);
+    rig_variants_make(&fine);
+    for (int i = 0; i < fine.n; i++) {
+        nx_cpu_backend_make_fine(fine.b[i].be);
+        rig_reserve(fine.b[i].be);
+    }
     rig_variants_make(&exact);
     for (int i = 0; i < exact.n; i++) nx_cpu_backend_make_exact(exact.b[i].be);
     return 0;
@@ -266,6 +359,7 @@ static int teardown(void **state)
     (void)state;
     rig_variants_free(&variants);
     rig_variants_free(&exact);
+    rig_variants_free(&fine);
     return 0;
 }
 
@@ -277,6 +371,8 @@ int main(void)
         cmocka_unit_test(every_variant_gives_the_same_bits),
         cmocka_unit_test(strange_activations_are_not_hidden),
         cmocka_unit_test(exact_products_are_of_floats),
+        cmocka_unit_test(fine_products_have_sixteen_bits),
+        cmocka_unit_test(fine_products_of_extremes),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
