@@ -9,13 +9,15 @@
 #   BENCH_MODELS   SHAPE:TYPE of random models, or paths of files; "shipped" is the one that ships
 #   BENCH_ARGS     what every run gets: "-p 512 -n 128 -r 5"
 #   BENCH_OUT      folder of the results; default bench/results
+#   BENCH_PYTHON   with what bench/requirements.txt lists; default build/venv, else python3
 #   BENCH_ROWS     points of the store's scans; default 1000000 (4 GB of /tmp)
 #   BENCH_SECONDS  how long the store's readers and writers run; default 30
 #   BENCH_WRAP     a command before each run, where the machine can't be quiet: "chrt -f 1"
 #
 # Writes MACHINE.csv (every column of `nexus bench --csv`, with date and commit before) and
-# MACHINE.md (the same to read), then the figures of startup.py and serve.py where python3 is there
-# (every run of serve.py in MACHINE-serve.csv), then those of store.c (also in MACHINE-store.csv).
+# MACHINE.md (the same to read), then the figures of startup.py, serve.py and embed.py where python3 is
+# there (every run of the last two in MACHINE-serve.csv and MACHINE-embed.csv), then those of store.c (also
+# in MACHINE-store.csv).
 # Close what else runs: the ceiling is measured in the same run, but noise hits the two unequally.
 set -eu
 
@@ -28,6 +30,10 @@ wrap=${BENCH_WRAP:-}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
+
+# What bench/embed.py compares with is no part of the system: the tests' environment has most of it.
+python=${BENCH_PYTHON:-python3}
+[ -n "${BENCH_PYTHON:-}" ] || [ ! -x "$root/build/venv/bin/python" ] || python=$root/build/venv/bin/python
 
 # "Intel(R) Xeon(R) Processor" with 2 processors: intel-xeon-processor-2
 machine=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 |
@@ -94,6 +100,9 @@ if command -v python3 > /dev/null; then
     $wrap python3 "$root/bench/startup.py" "$nexus" >> "$scratch/all.md" || failed=1
     echo "bench: serving" >&2
     BENCH_CSV="$out/$machine-serve.csv" python3 "$root/bench/serve.py" "$nexus" \
+        >> "$scratch/all.md" || failed=1
+    echo "bench: embeddings" >&2
+    BENCH_CSV="$out/$machine-embed.csv" "$python" "$root/bench/embed.py" "$nexus" \
         >> "$scratch/all.md" || failed=1
 fi
 if [ -x "$(dirname "$nexus")/bench_store" ]; then
