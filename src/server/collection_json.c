@@ -262,7 +262,8 @@ static nx_status read_vector(nx_config *config, nx_str name, const nx_json *v,
 /* One vector's parameters, or an object of them by names. */
 static nx_status read_vectors(nx_config *config, const nx_json *body, nx_error *err)
 {
-    const nx_json *v = nx_json_get(body, "vectors"), *size = nx_json_get(v, "size");
+    const nx_json *v = nx_json_get(body, "vectors");
+    const nx_json *size = nx_json_get(v, "size"), *distance = nx_json_get(v, "distance");
     const nx_json *quantization = nx_json_get(body, "quantization_config");
     nx_status      st = NX_OK;
 
@@ -270,7 +271,7 @@ static nx_status read_vectors(nx_config *config, const nx_json *body, nx_error *
     if (v->type != NX_JSON_OBJECT)
         return nx_fail(err, NX_EINVAL, NX_QD_FORMAT "vectors: expected an object, found %s",
                        nx_json_type_name(v));
-    if ((size && size->type != NX_JSON_OBJECT) || nx_json_is(nx_json_get(v, "distance"), "Cosine"))
+    if ((size && size->type != NX_JSON_OBJECT) || (distance && distance->type != NX_JSON_OBJECT))
         return read_vector(config, NX_STR(""), v, quantization, err);
     for (size_t i = 0; !st && i < v->object.n; i++)
         st = read_vector(config, v->object.members[i].key, &v->object.members[i].value,

@@ -25,6 +25,11 @@
     X(qd_collection_create)                                                                        \
     X(qd_collection_drop)                                                                          \
     X(qd_collection_patch)                                                                         \
+    X(qd_aliases_change)                                                                           \
+    X(qd_aliases)                                                                                  \
+    X(qd_collection_aliases)                                                                       \
+    X(qd_index_create)                                                                             \
+    X(qd_index_drop)                                                                               \
     X(qd_cluster)                                                                                  \
     X(qd_collection_cluster)                                                                       \
     X(qd_points_upsert)                                                                            \

@@ -24,6 +24,11 @@ const nx_fields nx_qd_of_collection = NX_FIELDS(
     "QdrantCollectionName",
     NX_F_STRING("collection_name", "The collection's name, or an alias of it.", .required = true));
 
+static const nx_fields of_field = NX_FIELDS(
+    "QdrantFieldName",
+    NX_F_STRING("collection_name", "The collection's name, or an alias of it.", .required = true),
+    NX_F_STRING("field_name", "The path in payloads.", .required = true));
+
 const nx_fields nx_qd_query_write = NX_FIELDS(
     "QdrantWriteQuery",
     NX_F_BOOL("wait", "Answer when it is on the disk and readers see it.", .preset = "false"),
@@ -84,6 +89,19 @@ static const nx_fields change = NX_FIELDS(
     NX_F_OBJECT("strict_mode_config", NULL, .nullable = true),
     NX_F_OBJECT("metadata", "Merged.", .nullable = true));
 
+static const nx_fields alias_changes = NX_FIELDS(
+    "QdrantChangeAliases",
+    NX_F_ARRAY("actions",
+               "Each an object with one member: create_alias, delete_alias, rename_alias.",
+               .required = true, .of = NX_ONE(.kind = NX_FIELD_OBJECT)));
+
+static const nx_fields index_schema = NX_FIELDS(
+    "QdrantCreateIndex",
+    NX_F_STRING("field_name", "The path in payloads.", .required = true, .range = NX_FROM(1)),
+    NX_F_ANY("field_schema",
+             "keyword, integer, float, bool, geo, datetime, uuid, text, or {type, ...}.",
+             .nullable = true));
+
 /* ---- What is told ---- */
 
 static const nx_fields one_name =
@@ -116,6 +134,18 @@ static const nx_fields info = NX_FIELDS(
 
 static const nx_fields said_info =
     NX_FIELDS("QdrantCollection", NX_F_OBJECT("result", NULL, .required = true, .fields = &info),
+              NX_QD_F_ENVELOPE);
+
+static const nx_fields one_alias =
+    NX_FIELDS("QdrantAliasDescription", NX_F_STRING("alias_name", NULL, .required = true),
+              NX_F_STRING("collection_name", NULL, .required = true));
+
+static const nx_fields aliases = NX_FIELDS(
+    "QdrantAliasList", NX_F_ARRAY("aliases", NULL, .required = true,
+                                  .of = NX_ONE(.kind = NX_FIELD_OBJECT, .fields = &one_alias)));
+
+static const nx_fields said_aliases =
+    NX_FIELDS("QdrantAliases", NX_F_OBJECT("result", NULL, .required = true, .fields = &aliases),
               NX_QD_F_ENVELOPE);
 
 static const nx_fields said_object =
@@ -219,6 +249,89 @@ static const nx_route routes[] = {
              .body = &said_exists,
              .example = "{\"result\": {\"exists\": true}, \"status\": \"ok\", \"time\": 0.0001}"}),
         .handle = nx_handle_qd_collection_exists,
+    },
+    {
+        .method = "POST",
+        .path = "/collections/aliases",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Change aliases",
+        .about = "All of them, or none.",
+        .query = &query_timeout,
+        .request = &alias_changes,
+        .example =
+            "{\"actions\": [{\"create_alias\": {\"collection_name\": \"docs-2\", \"alias_name\": \"docs\"}}]}",
+        .replies =
+            NX_REPLIES({.status = 200,
+                        .about = "Done.",
+                        .body = &nx_qd_said_true,
+                        .example = "{\"result\": true, \"status\": \"ok\", \"time\": 0.002}"},
+                       {.status = 409, .about = "There is a collection of that name."}),
+        .handle = nx_handle_qd_aliases_change,
+    },
+    {
+        .method = "GET",
+        .path = "/aliases",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Aliases",
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "Those of collections that the key may see.",
+             .body = &said_aliases,
+             .example =
+                 "{\"result\": {\"aliases\": [{\"alias_name\": \"docs\", \"collection_name\": \"docs-2\"}]}, \"status\": \"ok\", \"time\": 0.0001}"}),
+        .handle = nx_handle_qd_aliases,
+    },
+    {
+        .method = "GET",
+        .path = "/collections/{collection_name}/aliases",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Aliases of a collection",
+        .params = &nx_qd_of_collection,
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "Its aliases.",
+             .body = &said_aliases,
+             .example =
+                 "{\"result\": {\"aliases\": [{\"alias_name\": \"docs\", \"collection_name\": \"docs-2\"}]}, \"status\": \"ok\", \"time\": 0.0001}"}),
+        .handle = nx_handle_qd_collection_aliases,
+    },
+    {
+        .method = "PUT",
+        .path = "/collections/{collection_name}/index",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Index a path of payloads",
+        .about = "What is there is indexed meanwhile. One of the same path is replaced.",
+        .params = &nx_qd_of_collection,
+        .query = &nx_qd_query_write,
+        .request = &index_schema,
+        .example = "{\"field_name\": \"city\", \"field_schema\": \"keyword\"}",
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "Done, or taken.",
+             .body = &nx_qd_said_update,
+             .example =
+                 "{\"result\": {\"operation_id\": 7, \"status\": \"completed\"}, \"status\": \"ok\", \"time\": 0.003}"}),
+        .handle = nx_handle_qd_index_create,
+    },
+    {
+        .method = "DELETE",
+        .path = "/collections/{collection_name}/index/{field_name}",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Drop an index",
+        .params = &of_field,
+        .query = &nx_qd_query_write,
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "Done, or taken.",
+             .body = &nx_qd_said_update,
+             .example =
+                 "{\"result\": {\"operation_id\": 7, \"status\": \"completed\"}, \"status\": \"ok\", \"time\": 0.003}"}),
+        .handle = nx_handle_qd_index_drop,
     },
     {
         .method = "GET",
