@@ -114,28 +114,31 @@ static void wake_up(void *ctx)
     pthread_mutex_unlock(&s->wake_lock);
 }
 
-nx_status nx_store_open_entry(nx_entry *e, nx_store *s, const char *folder, const char *name,
-                              nx_error *err)
+void nx_store_open_into(nx_entry *e, nx_store *s, const char *folder)
 {
-    char      path[NX_STORE_PATH_CAP];
-    nx_status st;
+    char path[NX_STORE_PATH_CAP];
 
-    *e = (nx_entry){.name = nx_strdup(name)};
-    st = e->name ? nx_store_path(path, s, folder, "", err) : nx_fail(err, NX_ENOMEM, "%s", name);
-    if (!st) st = nx_collection_open(&e->c, s->disk, path, nx_str_of(name), &s->options, &e->why);
-    if (!e->c && (!e->name || st == NX_ENOMEM || !e->why.status)) {
-        if (err && e->why.status) *err = e->why;
-        nx_free(e->name);
-        *e = (nx_entry){0};
-        return st;
-    }
+    if (!nx_store_path(path, s, folder, "", &e->why))
+        (void)nx_collection_open(&e->c, s->disk, path, nx_str_of(e->name), &s->options, &e->why);
     if (e->c) {
         e->c->wake = s->options.background ? wake_up : NULL;
         e->c->wake_ctx = s;
     } else {
-        nx_log_error("collection %s is quarantined: %s", name, e->why.text);
+        nx_log_error("collection %s is quarantined: %s", e->name, e->why.text);
     }
-    return NX_OK;
+}
+
+nx_status nx_store_open_entry(nx_entry *e, nx_store *s, const char *folder, const char *name,
+                              nx_error *err)
+{
+    *e = (nx_entry){.name = nx_strdup(name)};
+    if (!e->name) return nx_fail(err, NX_ENOMEM, "%s", name);
+    nx_store_open_into(e, s, folder);
+    if (e->c || e->why.status != NX_ENOMEM) return NX_OK;
+    if (err) *err = e->why;
+    nx_free(e->name);
+    *e = (nx_entry){0};
+    return NX_ENOMEM;
 }
 
 /* ---- Tidying ---- */
@@ -208,6 +211,32 @@ static bool ends_with(const char *s, const char *ending)
     return n > k && strcmp(s + n - k, ending) == 0;
 }
 
+static bool is_leftover(const char *name)
+{
+    return ends_with(name, ".new") || ends_with(name, ".gone") || ends_with(name, ".import");
+}
+
+/* Collections that were being replaced, and whose new one was whole. */
+static nx_status finish_replacing(nx_store *s, nx_error *err)
+{
+    char    **names;
+    size_t    n;
+    nx_status st = s->disk->ops->list(s->disk, &names, &n, s->dir, err);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        char   folder[NX_FOLDER_MAX + 1], name[NX_FOLDER_MAX + 1];
+        size_t len = strlen(names[i]);
+        if (!ends_with(names[i], ".next") || len - 5 > NX_FOLDER_MAX) continue;
+        memcpy(folder, names[i], len - 5);
+        folder[len - 5] = '\0';
+        bool there = false;
+        for (size_t k = 0; k < n; k++) there |= strcmp(names[k], folder) == 0;
+        if (nx_folder_name(name, folder)) st = nx_store_finish_replacing(s, folder, there, err);
+    }
+    nx_free(names);
+    return st;
+}
+
 static nx_status open_collections(nx_store *s, nx_error *err)
 {
     char    **names;
@@ -216,7 +245,7 @@ static nx_status open_collections(nx_store *s, nx_error *err)
 
     for (size_t i = 0; !st && i < n; i++) {
         char path[NX_STORE_PATH_CAP], name[NX_FOLDER_MAX + 1];
-        if (ends_with(names[i], ".new") || ends_with(names[i], ".gone")) {
+        if (is_leftover(names[i])) {
             if (!nx_store_path(path, s, names[i], "", NULL))
                 (void)s->disk->ops->remove_dir(s->disk, path, NULL);
         } else if (nx_folder_name(name, names[i])) { /* not .lock: a name's dot is written %2E */
@@ -247,7 +276,7 @@ static bool drop_stale_aliases(nx_store *s)
     return some;
 }
 
-static nx_status save_stale_aliases(nx_store *s, nx_error *err)
+nx_status nx_store_save_aliases(nx_store *s, nx_error *err)
 {
     nx_status st = s->aliases.stale ? nx_aliases_save(&s->aliases, s->disk, s->dir, err) : NX_OK;
 
@@ -262,7 +291,7 @@ static nx_status open_aliases(nx_store *s, nx_error *err)
     if (st) return st;
     if (s->aliases.why.status) nx_log_error("aliases are quarantined: %s", s->aliases.why.text);
     drop_stale_aliases(s);
-    (void)save_stale_aliases(s, NULL); /* it is tried again before it matters */
+    (void)nx_store_save_aliases(s, NULL); /* it is tried again before it matters */
     return NX_OK;
 }
 
@@ -287,6 +316,7 @@ static nx_status open_all(nx_store *s, nx_error *err)
     if (!st) st = nx_store_path(path, s, ".lock", "", err);
     if (!st) st = s->disk->ops->lock(s->disk, &s->folder_lock, path, err);
     if (!st) st = sync_names(s, err);
+    if (!st) st = finish_replacing(s, err);
     if (!st) st = open_collections(s, err);
     if (!st) st = open_aliases(s, err);
     if (!st && s->options.background) {
@@ -389,9 +419,8 @@ static nx_status remove_folder(nx_store *s, const char *folder, bool *lost, nx_e
     return st;
 }
 
-/* Of a new collection: open, or an error. */
-static nx_status open_fresh(nx_entry *e, nx_store *s, const char *folder, const char *name,
-                            nx_error *err)
+nx_status nx_store_open_fresh(nx_entry *e, nx_store *s, const char *folder, const char *name,
+                              nx_error *err)
 {
     bool      lost;
     nx_status st = nx_store_open_entry(e, s, folder, name, err);
@@ -400,6 +429,7 @@ static nx_status open_fresh(nx_entry *e, nx_store *s, const char *folder, const 
         if (err) *err = e->why;
         st = e->why.status;
         nx_free(e->name);
+        *e = (nx_entry){0};
     }
     if (st) (void)remove_folder(s, folder, &lost, NULL);
     return st;
@@ -418,10 +448,10 @@ nx_status nx_store_create_collection(nx_store *s, nx_str name, const nx_config *
     text[name.len] = '\0';
     pthread_mutex_lock(&s->change);
     st = nx_store_free_name(s, name, err);
-    if (!st) st = save_stale_aliases(s, err);
+    if (!st) st = nx_store_save_aliases(s, err);
     if (!st) st = nx_store_reserve(s, err);
     if (!st) st = make_folder(s, folder, config, err);
-    if (!st) st = open_fresh(&e, s, folder, text, err);
+    if (!st) st = nx_store_open_fresh(&e, s, folder, text, err);
     if (!st) nx_store_insert(s, e);
     pthread_mutex_unlock(&s->change);
     return st;
@@ -430,9 +460,11 @@ nx_status nx_store_create_collection(nx_store *s, nx_str name, const nx_config *
 void nx_store_hold(nx_collection *c)
 {
     if (!c) return;
+    nx_tidy_give_up(c); /* a long merge isn't waited for */
     pthread_mutex_lock(&c->tidy);
     pthread_mutex_lock(&c->change);
     pthread_mutex_lock(&c->lock);
+    atomic_store(&c->give_up, false);
 }
 
 void nx_store_let_go(nx_collection *c)
@@ -478,16 +510,14 @@ nx_status nx_store_drop_collection(nx_store *s, nx_str name, nx_error *err)
     if (!found) st = nx_store_no_such(name, err);
     if (!st) {
         nx_collection *c = s->entries[at].c;
-        nx_tidy_give_up(c);
         nx_store_hold(c);
         st = remove_folder(s, folder, &lost, err);
         if (!st) nx_store_detach(c, NX_ENOENT, "dropped");
         if (lost) nx_store_detach(c, NX_EIO, "dropping it failed half-way");
-        atomic_store(&c->give_up, !st);
         nx_store_let_go(c);
     }
     if (!st) gone = take_entry(s, at, &aliases);
-    if (aliases && save_stale_aliases(s, &inner))
+    if (aliases && nx_store_save_aliases(s, &inner))
         nx_log_warn("store: aliases of %s: %s", gone.name, inner.text);
     pthread_mutex_unlock(&s->change);
     nx_collection_release(gone.c);

@@ -62,8 +62,15 @@ nx_status nx_store_path(char *out, const nx_store *s, const char *folder, const 
 /* Room for one more entry. Under change. NX_ELIMIT, NX_ENOMEM. */
 nx_status nx_store_reserve(nx_store *s, nx_error *err);
 
-/* Open the folder as the collection `name`, into e: open, or quarantined (NX_OK, too). NX_ENOMEM. */
+/* Open the folder as the collection e->name: e->c, or the reason in e->why. */
+void nx_store_open_into(nx_entry *e, nx_store *s, const char *folder);
+
+/* The same into a new entry: open, or quarantined (NX_OK, too). NX_ENOMEM. */
 nx_status nx_store_open_entry(nx_entry *e, nx_store *s, const char *folder, const char *name,
+                              nx_error *err);
+
+/* The same of a folder that was just made: open, or an error, and the folder is removed. */
+nx_status nx_store_open_fresh(nx_entry *e, nx_store *s, const char *folder, const char *name,
                               nx_error *err);
 
 /* Put e into the list, reserved before, or in place of the entry `old`, which *e is then. Under
@@ -73,6 +80,14 @@ void nx_store_swap(nx_store *s, nx_entry *e);
 
 /* Is the name free? NX_EBUSY: a collection, an alias, or one that is coming. Under change. */
 nx_status nx_store_free_name(const nx_store *s, nx_str name, nx_error *err);
+
+/* Before a name is given: aliases of one that went leave the file. Under change. */
+nx_status nx_store_save_aliases(nx_store *s, nx_error *err);
+
+/* ---- replace.c ---- */
+
+/* What a crash left half-way: <folder>.next takes its place; there: there is an old one. */
+nx_status nx_store_finish_replacing(nx_store *s, const char *folder, bool there, nx_error *err);
 
 /* ---- Nobody writes into a collection's folder: no request, no maintainer, no settings ---- */
 
