@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "os/dir.h"
 #include "store/collection.h"
+#include "store/index.h"
 #include "store/segment_write.h"
 
 enum {
@@ -92,6 +93,11 @@ static nx_status write_made(nx_change *x, nx_error *err)
         st = nx_seg_open(&x->made, c->disk, x->path, &c->manifest.config, c->manifest.incarnation,
                          x->number, err);
     if (!st) st = read_back(x, err);
+    if (!st) { /* before a reader wants them */
+        const nx_settings *settings = nx_collection_settings(c);
+        st = nx_seg_index_all(x->made, settings, err);
+        nx_settings_release(settings);
+    }
     if (st == NX_EFORMAT && x->made) /* the sources are good */
         st = nx_fail_prefix(err, NX_EIO, "what was just written can't be read back");
     return st;

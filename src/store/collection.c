@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/dir.h"
 #include "os/random.h"
+#include "store/index.h"
 #include "store/postings_seg.h"
 #include "store/settings_file.h"
 
@@ -286,7 +287,10 @@ void nx_collection_read_stats(nx_collection *c, nx_collection_stats *out)
     out->n_segments = c->n_segs;
     out->log_bytes = nx_wal_bytes(&c->log);
     out->head_bytes = c->head->bytes + (c->frozen ? c->frozen->bytes : 0);
-    for (int i = 0; i < c->n_segs; i++) out->segment_bytes += c->segs[i]->map.bytes;
+    for (int i = 0; i < c->n_segs; i++) {
+        out->segment_bytes += c->segs[i]->map.bytes;
+        out->index_bytes += nx_seg_index_bytes(c->segs[i]) + nx_seg_postings_bytes(c->segs[i]);
+    }
     out->status = (nx_status)atomic_load(&c->failed);
     if (!out->status) out->status = c->tidy_status;
     pthread_mutex_unlock(&c->lock);

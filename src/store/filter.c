@@ -4,11 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "store/bound.h"
 #include "store/geo.h"
 
 typedef struct testing {
     nx_point_id id;
     uint64_t    vectors;
+    nx_bound   *bound; /* NULL: no condition has an index */
 } testing;
 
 static bool holds(const nx_filter *f, const testing *t, nx_value payload);
@@ -101,16 +103,16 @@ static bool in_times(const nx_time_range *r, nx_value v)
            (!r->has_lte || x <= r->lte);
 }
 
-static bool geo_of(nx_geo_point *out, nx_value v)
+/* By the words of the path's text index; without one the words must stand there as they are. */
+static bool words_fit(const nx_condition *c, nx_str s, const testing *t)
 {
-    nx_value lon = nx_value_member(v, NX_STR("lon")), lat = nx_value_member(v, NX_STR("lat"));
+    bool fits;
 
-    if (!lon.n || !lat.n || !is_number(lon) || !is_number(lat)) return false;
-    *out = (nx_geo_point){nx_value_float(lon), nx_value_float(lat)};
-    return true;
+    if (nx_bound_test(t->bound, c, s, &fits)) return fits;
+    return c->kind == NX_COND_WORDS_ANY ? holds_a_word(s, c->texts[0]) : holds_text(s, c->texts[0]);
 }
 
-static bool value_fits(const nx_condition *c, nx_value v)
+static bool value_fits(const nx_condition *c, nx_value v, const testing *t)
 {
     nx_geo_point p;
 
@@ -122,16 +124,15 @@ static bool value_fits(const nx_condition *c, nx_value v)
     case NX_COND_BOOL: return is_kind(v, c->boolean ? NX_VALUE_TRUE : NX_VALUE_FALSE);
     case NX_COND_WORDS:
     case NX_COND_PHRASE:
-        return is_kind(v, NX_VALUE_TEXT) && holds_text(nx_value_text(v), c->texts[0]);
-    case NX_COND_WORDS_ANY:
-        return is_kind(v, NX_VALUE_TEXT) && holds_a_word(nx_value_text(v), c->texts[0]);
+    case NX_COND_WORDS_ANY: return is_kind(v, NX_VALUE_TEXT) && words_fit(c, nx_value_text(v), t);
     case NX_COND_PREFIX:
         return is_kind(v, NX_VALUE_TEXT) && begins_with(nx_value_text(v), c->texts[0]);
     case NX_COND_RANGE: return is_number(v) && in_range(&c->range, nx_value_float(v));
     case NX_COND_DATETIME: return in_times(&c->times, v);
-    case NX_COND_GEO_BOX: return geo_of(&p, v) && nx_geo_in_box(p, c->top_left, c->bottom_right);
-    case NX_COND_GEO_RADIUS: return geo_of(&p, v) && nx_geo_metres(p, c->centre) < c->metres;
-    case NX_COND_GEO_POLYGON: return geo_of(&p, v) && nx_geo_in_rings(p, c->rings, c->n_rings);
+    case NX_COND_GEO_BOX:
+        return nx_geo_read(&p, v) && nx_geo_in_box(p, c->top_left, c->bottom_right);
+    case NX_COND_GEO_RADIUS: return nx_geo_read(&p, v) && nx_geo_metres(p, c->centre) < c->metres;
+    case NX_COND_GEO_POLYGON: return nx_geo_read(&p, v) && nx_geo_in_rings(p, c->rings, c->n_rings);
     case NX_COND_COUNT:
     case NX_COND_EMPTY:
     case NX_COND_NULL:
@@ -162,10 +163,10 @@ static bool look(void *ctx, nx_value v)
     nx_str        key;
 
     if (!is_kind(v, NX_VALUE_ARRAY)) {
-        l->found = value_fits(l->c, v);
+        l->found = value_fits(l->c, v, l->t);
         return !l->found;
     }
-    while (!l->found && nx_value_next(&it, &key, &item)) l->found = value_fits(l->c, item);
+    while (!l->found && nx_value_next(&it, &key, &item)) l->found = value_fits(l->c, item, l->t);
     return !l->found;
 }
 
@@ -253,7 +254,13 @@ static bool holds(const nx_filter *f, const testing *t, nx_value payload)
 
 bool nx_filter_test(const nx_filter *f, nx_point_id id, nx_value payload, uint64_t vectors)
 {
-    return holds(f, &(testing){id, vectors}, payload);
+    return nx_filter_test_bound(f, id, payload, vectors, NULL);
+}
+
+bool nx_filter_test_bound(const nx_filter *f, nx_point_id id, nx_value payload, uint64_t vectors,
+                          nx_bound *bound)
+{
+    return holds(f, &(testing){id, vectors, bound}, payload);
 }
 
 /* ---- About filters ---- */

@@ -118,6 +118,11 @@ nx_status nx_filter_check(const nx_filter *f, const nx_config *c, nx_error *err)
 /* Does it hold? vectors: a bit for each slot that the point has. */
 bool nx_filter_test(const nx_filter *f, nx_point_id id, nx_value payload, uint64_t vectors);
 
+/* The same, with words as the text indexes have them; bound (may be NULL): nx_bound_create's. */
+struct nx_bound;
+bool nx_filter_test_bound(const nx_filter *f, nx_point_id id, nx_value payload, uint64_t vectors,
+                          struct nx_bound *bound);
+
 enum {
     NX_FILTER_PAYLOAD = 1 << 0,
     NX_FILTER_VECTORS = 1 << 1,

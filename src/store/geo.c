@@ -5,6 +5,20 @@
 
 #define EARTH_RADIUS_METRES 6371008.8 /* the mean of the axes of GRS 80 */
 
+static bool is_number(nx_value v)
+{
+    return v.n && v.p[0] >= NX_VALUE_INT && v.p[0] <= NX_VALUE_FLOAT;
+}
+
+bool nx_geo_read(nx_geo_point *out, nx_value v)
+{
+    nx_value lon = nx_value_member(v, NX_STR("lon")), lat = nx_value_member(v, NX_STR("lat"));
+
+    if (!is_number(lon) || !is_number(lat)) return false;
+    *out = (nx_geo_point){nx_value_float(lon), nx_value_float(lat)};
+    return true;
+}
+
 double nx_geo_metres(nx_geo_point a, nx_geo_point b)
 {
     double rad = acos(-1.0) / 180;

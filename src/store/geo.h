@@ -4,6 +4,9 @@
 
 #include "store/filter.h"
 
+/* A place: an object with the numbers lon and lat. */
+bool nx_geo_read(nx_geo_point *out, nx_value v);
+
 /* By haversines, on a sphere of the earth's mean radius. */
 double nx_geo_metres(nx_geo_point a, nx_geo_point b);
 

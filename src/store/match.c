@@ -11,10 +11,28 @@ static uint64_t vectors_of(const nx_block *b, const nx_config *c)
     return bits;
 }
 
+nx_status nx_match_begin(nx_match *m, nx_error *err)
+{
+    return nx_bound_create(&m->bound, m->filter, m->settings, err);
+}
+
+nx_status nx_match_wanted(nx_match *m, nx_wanted *out, nx_seg *s, nx_error *err)
+{
+    return nx_wanted_find(out, s, m->filter, m->bound, err);
+}
+
+nx_status nx_match_end(const nx_match *m, nx_error *err)
+{
+    nx_status st = nx_bound_status(m->bound);
+
+    return st ? nx_fail(err, st, "words of a text") : NX_OK;
+}
+
 bool nx_match_block(nx_match *m, const nx_block *b)
 {
     if (!m->filter) return true;
-    return nx_filter_test(m->filter, nx_block_id(b), nx_block_payload(b), vectors_of(b, m->config));
+    return nx_filter_test_bound(m->filter, nx_block_id(b), nx_block_payload(b),
+                                vectors_of(b, m->config), m->bound);
 }
 
 static nx_status dense_of(const nx_match *m, uint64_t *bits, nx_seg *s, uint64_t row, nx_error *err)
@@ -50,11 +68,13 @@ nx_status nx_match_row(nx_match *m, bool *out, nx_seg *s, uint64_t row, nx_point
         vectors = vectors_of(b, m->config);
         if (needs & NX_FILTER_VECTORS) st = dense_of(m, &vectors, s, row, err);
     }
-    *out = !st && nx_filter_test(m->filter, id, payload, vectors);
+    *out = !st && nx_filter_test_bound(m->filter, id, payload, vectors, m->bound);
     return st;
 }
 
 void nx_match_free(nx_match *m)
 {
     nx_buf_free(&m->row);
+    nx_bound_destroy(m->bound);
+    m->bound = NULL;
 }

@@ -167,23 +167,26 @@ static void offer_head(const nx_snapshot *s, nx_head *h, const nx_point_id *from
     }
 }
 
-/* Rows ascend: the first that isn't wanted is the last to be looked at. */
+/* Rows ascend: the first id that isn't wanted is the last to be looked at. */
 static nx_status offer_seg(const nx_snapshot *s, nx_seg *seg, const nx_point_id *from, nx_match *m,
                            least *l, nx_error *err)
 {
     uint64_t  row = 0;
     bool      same;
+    nx_wanted w = {0};
     nx_status st = from ? nx_seg_lower_bound(seg, &row, &same, *from, err) : NX_OK;
 
-    for (; !st && row < seg->head.n_rows; row++) {
+    if (!st) st = nx_match_wanted(m, &w, seg, err);
+    for (; !st && nx_wanted_next(&w, &row); row++) {
         nx_point_id id;
-        bool        fits = false;
+        bool        fits = true;
         if (!nx_alive_at(nx_seg_death(seg, row), s->seq)) continue;
         st = nx_seg_id(seg, &id, row, err);
         if (st || !wants(l, id)) break;
-        st = nx_match_row(m, &fits, seg, row, id, err);
+        if (!w.exact) st = nx_match_row(m, &fits, seg, row, id, err);
         if (!st && fits) offer(l, id);
     }
+    nx_wanted_free(&w);
     return st;
 }
 
@@ -198,21 +201,37 @@ static void sort_least(least *l)
     }
 }
 
-/* May these be read, with this filter? */
-static nx_status begin(nx_snapshot *s, const nx_filter *filter, nx_error *err)
+/* May these be read, with this filter? end() in any case. */
+static nx_status begin(nx_snapshot *s, nx_match *m, const nx_filter *filter, nx_error *err)
 {
     nx_status st = nx_collection_failed(s->c, true, err);
 
-    return st || !filter ? st : nx_filter_check(filter, &s->c->manifest.config, err);
+    *m = (nx_match){.filter = filter, .config = &s->c->manifest.config};
+    if (st || !filter) return st;
+    st = nx_filter_check(filter, m->config, err);
+    if (st) return st;
+    m->settings = nx_collection_settings(s->c);
+    return nx_match_begin(m, err);
+}
+
+/* Give back what begin took; inner holds what st says. */
+static nx_status end(nx_snapshot *s, nx_match *m, nx_status st, nx_error *inner, nx_error *err)
+{
+    if (!st) st = nx_match_end(m, inner);
+    nx_match_free(m);
+    nx_settings_release(m->settings);
+    if (!st) return NX_OK;
+    if (err) *err = *inner;
+    return nx_read_failed(s->c, st, inner);
 }
 
 nx_status nx_snapshot_scroll(nx_snapshot *s, nx_point_id *ids, size_t *n, size_t max,
                              const nx_point_id *from, const nx_filter *filter, nx_error *err)
 {
     least     l = {ids, 0, max};
-    nx_match  m = {.filter = filter, .config = &s->c->manifest.config};
+    nx_match  m;
     nx_error  inner = {0};
-    nx_status st = begin(s, filter, &inner);
+    nx_status st = begin(s, &m, filter, &inner);
 
     *n = 0;
     if (!st && max > 0) {
@@ -221,11 +240,8 @@ nx_status nx_snapshot_scroll(nx_snapshot *s, nx_point_id *ids, size_t *n, size_t
         for (int i = 0; !st && i < s->n_segs; i++)
             st = offer_seg(s, s->segs[i], from, &m, &l, &inner);
     }
-    nx_match_free(&m);
-    if (st) {
-        if (err) *err = inner;
-        return nx_read_failed(s->c, st, &inner);
-    }
+    st = end(s, &m, st, &inner, err);
+    if (st) return st;
     *n = l.n;
     sort_least(&l);
     return NX_OK;
@@ -247,34 +263,88 @@ static void count_matching(const nx_snapshot *s, nx_head *h, nx_match *m, uint64
 static nx_status count_matching_rows(const nx_snapshot *s, nx_seg *seg, nx_match *m, uint64_t *n,
                                      nx_error *err)
 {
-    nx_status st = NX_OK;
+    nx_wanted w = {0};
+    nx_status st = nx_match_wanted(m, &w, seg, err);
+    bool      any_dead = atomic_load_explicit(&seg->n_dead, memory_order_acquire) > 0;
 
-    for (uint64_t row = 0; !st && row < seg->head.n_rows; row++) {
-        nx_point_id id;
-        bool        fits = false;
-        if (!nx_alive_at(nx_seg_death(seg, row), s->seq)) continue;
-        st = nx_seg_id(seg, &id, row, err);
-        if (!st) st = nx_match_row(m, &fits, seg, row, id, err);
-        *n += fits;
+    if (!st && w.exact && !any_dead) {
+        *n += w.n;
+        w.n_rows = 0; /* no row need be looked at */
     }
+    for (uint64_t row = 0; !st && nx_wanted_next(&w, &row); row++) {
+        nx_point_id id;
+        bool        fits = true;
+        if (any_dead && !nx_alive_at(nx_seg_death(seg, row), s->seq)) continue;
+        if (!w.exact) st = nx_seg_id(seg, &id, row, err);
+        if (!w.exact && !st) st = nx_match_row(m, &fits, seg, row, id, err);
+        *n += !st && fits;
+    }
+    nx_wanted_free(&w);
     return st;
 }
 
 nx_status nx_snapshot_count_where(nx_snapshot *s, uint64_t *n, const nx_filter *filter,
                                   nx_error *err)
 {
-    nx_match  m = {.filter = filter, .config = &s->c->manifest.config};
+    nx_match  m;
     nx_error  inner = {0};
-    nx_status st = begin(s, filter, &inner);
+    nx_status st = begin(s, &m, filter, &inner);
 
     *n = 0;
     if (!st) count_matching(s, s->head, &m, n);
     if (!st) count_matching(s, s->frozen, &m, n);
     for (int i = 0; !st && i < s->n_segs; i++)
         st = count_matching_rows(s, s->segs[i], &m, n, &inner);
-    nx_match_free(&m);
-    if (!st) return NX_OK;
+    st = end(s, &m, st, &inner, err);
+    if (st) *n = 0;
+    return st;
+}
+
+/* ---- About how many ---- */
+
+enum { SAMPLES = 256 }; /* rows of a segment that are tested, where its indexes leave it open */
+
+/* So few that they are counted. */
+static bool is_few(const nx_wanted *w)
+{
+    return w->n < 4 * SAMPLES;
+}
+
+static nx_status estimate_rows(const nx_snapshot *s, nx_seg *seg, nx_match *m, double *n,
+                               nx_error *err)
+{
+    nx_wanted w = {0};
+    uint64_t  n_tested = 0, n_fit = 0, n_rows = seg->head.n_rows;
+    nx_status st = nx_match_wanted(m, &w, seg, err);
+    uint64_t  step = is_few(&w) ? 1 : n_rows / SAMPLES + 1;
+
+    for (uint64_t row = 0; !st && nx_wanted_next(&w, &row); row += step) {
+        nx_point_id id;
+        bool        fits = nx_alive_at(nx_seg_death(seg, row), s->seq);
+        n_tested++;
+        if (fits && !w.exact) {
+            st = nx_seg_id(seg, &id, row, err);
+            if (!st) st = nx_match_row(m, &fits, seg, row, id, err);
+        }
+        n_fit += !st && fits;
+    }
+    if (n_tested) *n += (double)(is_few(&w) ? n_tested : w.n) * (double)n_fit / (double)n_tested;
+    nx_wanted_free(&w);
+    return st;
+}
+
+nx_status nx_snapshot_estimate(nx_snapshot *s, uint64_t *n, const nx_filter *filter, nx_error *err)
+{
+    nx_match  m;
+    nx_error  inner = {0};
+    double    rows = 0;
+    nx_status st = begin(s, &m, filter, &inner);
+
     *n = 0;
-    if (err) *err = inner;
-    return nx_read_failed(s->c, st, &inner);
+    if (!st) count_matching(s, s->head, &m, n);
+    if (!st) count_matching(s, s->frozen, &m, n);
+    for (int i = 0; !st && i < s->n_segs; i++) st = estimate_rows(s, s->segs[i], &m, &rows, &inner);
+    st = end(s, &m, st, &inner, err);
+    *n = st ? 0 : *n + (uint64_t)(rows + 0.5);
+    return st;
 }

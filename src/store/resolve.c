@@ -6,12 +6,13 @@
 #include "store/path.h"
 
 typedef struct resolving {
-    nx_stage        *g;
-    nx_buf          *record;
-    const nx_writes *batch;
-    nx_write_result *result;
-    nx_buf           payload; /* scratch */
-    nx_error        *err;
+    nx_stage          *g;
+    nx_buf            *record;
+    const nx_writes   *batch;
+    nx_write_result   *result;
+    const nx_settings *settings;
+    nx_buf             payload; /* scratch */
+    nx_error          *err;
 } resolving;
 
 static const nx_config *config_of(const resolving *r)
@@ -55,18 +56,21 @@ static nx_status add_made(resolving *r, int kind, const nx_point *p)
 /* May the operation touch this point, which exists? */
 static nx_status allows(resolving *r, bool *out, const nx_op *op, const nx_stage_entry *e)
 {
-    nx_match        m = {.filter = op->only, .config = config_of(r)};
+    nx_match        m = {.filter = op->only, .config = config_of(r), .settings = r->settings};
     const nx_block *b;
     nx_status       st;
 
     *out = true;
     if (!op->only) return NX_OK;
+    st = nx_match_begin(&m, r->err);
+    if (st) return st;
     if (e->state == NX_STAGE_AS_IS && e->seg) {
         st = nx_match_row(&m, out, e->seg, e->row, e->id, r->err);
     } else {
         st = nx_stage_load(r->g, &b, e, r->err);
         *out = !st && nx_match_block(&m, b);
     }
+    if (!st) st = nx_match_end(&m, r->err);
     nx_match_free(&m);
     r->result->n_barred += !st && !*out;
     return st;
@@ -181,17 +185,19 @@ static nx_status look_in_head(looking *l, nx_head *h)
 
 static nx_status look_in_seg(looking *l, nx_seg *s)
 {
-    nx_status st = NX_OK;
+    nx_wanted w = {0};
+    nx_status st = nx_match_wanted(&l->match, &w, s, l->r->err);
 
-    for (uint64_t i = 0; !st && i < s->head.n_rows; i++) {
+    for (uint64_t i = 0; !st && nx_wanted_next(&w, &i); i++) {
         nx_point_id id;
-        bool        fits = false;
+        bool        fits = true;
         if (nx_seg_death(s, i)) continue;
         st = nx_seg_id(s, &id, i, l->r->err);
         if (st || nx_stage_has(l->r->g, id)) continue;
-        st = nx_match_row(&l->match, &fits, s, i, id, l->r->err);
+        if (!w.exact) st = nx_match_row(&l->match, &fits, s, i, id, l->r->err);
         if (!st && fits) st = found(l, id);
     }
+    nx_wanted_free(&w);
     return st;
 }
 
@@ -213,12 +219,13 @@ static nx_status look_in_stage(looking *l)
 static nx_status look(looking *l)
 {
     nx_collection *c = l->r->g->c;
-    nx_status      st = look_in_stage(l);
+    nx_status      st = nx_match_begin(&l->match, l->r->err);
 
+    if (!st) st = look_in_stage(l);
     if (!st) st = look_in_head(l, c->head);
     if (!st) st = look_in_head(l, c->frozen);
     for (int i = 0; !st && i < c->n_segs; i++) st = look_in_seg(l, c->segs[i]);
-    return st;
+    return st ? st : nx_match_end(&l->match, l->r->err);
 }
 
 /* ---- Operations ---- */
@@ -241,8 +248,9 @@ static nx_status resolve_one(resolving *r, const nx_op *op, nx_point_id id)
 /* First which points, then what becomes of them: a change doesn't make another point fit. */
 static nx_status resolve_all(resolving *r, const nx_op *op, const nx_filter *filter)
 {
-    looking l = {
-        .r = r, .match = {.filter = filter, .config = config_of(r)}, .ids.max = (size_t)1 << 30};
+    looking   l = {.r = r,
+                   .match = {.filter = filter, .config = config_of(r), .settings = r->settings},
+                   .ids.max = (size_t)1 << 30};
     nx_status st = look(&l);
 
     for (size_t i = 0; !st && i < l.ids.len; i += sizeof(nx_point_id))
@@ -265,8 +273,9 @@ static nx_status resolve_where(resolving *r, const nx_op *op)
 nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_writes *b, nx_write_result *result,
                      nx_error *err)
 {
-    resolving r = {g, record, b, result, {.max = NX_PAYLOAD_MAX}, err};
-    nx_status st = NX_OK;
+    const nx_settings *settings = nx_collection_settings(g->c);
+    resolving          r = {g, record, b, result, settings, {.max = NX_PAYLOAD_MAX}, err};
+    nx_status          st = NX_OK;
 
     for (size_t i = 0; !st && i < b->n; i++) {
         const nx_op *op = &b->ops[i];
@@ -278,5 +287,6 @@ nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_writes *b, nx_write_r
             st = resolve_one(&r, op, op->id);
     }
     nx_buf_free(&r.payload);
+    nx_settings_release(settings);
     return st;
 }

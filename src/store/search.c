@@ -25,6 +25,7 @@
 
 enum {
     PIECE_ROWS = 2048,
+    FEW = 8,                   /* one row of so many is worth scoring by itself */
     HEAD_SOURCE = NX_SEGS_MAX, /* of entries that are scored for good already */
 };
 
@@ -57,6 +58,8 @@ typedef struct scan {
     size_t                 n_pieces;
     atomic_size_t          next_piece;         /* that no worker has taken */
     bool                   rough[NX_SEGS_MAX]; /* scanned by codes */
+    nx_match               match;
+    nx_wanted              wanted[NX_SEGS_MAX]; /* what the filter leaves of each segment */
     size_t                 k, k_rough;
     worker                *workers;
     int                    n_workers;
@@ -153,33 +156,79 @@ static bool any_enters(const nx_topk *best, const float *keys)
     return any;
 }
 
+/* Does the filter hold? What indexes know isn't read again. */
+static nx_status fits(worker *w, const nx_topk_entry *e, bool *out)
+{
+    const scan *x = w->scan;
+
+    *out = x->wanted[e->source].exact;
+    return *out ? NX_OK
+                : nx_match_row(&w->match, out, x->s->segs[e->source], e->row, e->id, &w->err);
+}
+
 /* A row that has the vector, and whose key would enter. */
 static nx_status try_row(worker *w, nx_topk *best, nx_seg *seg, nx_topk_entry e)
 {
-    bool fits = false;
+    bool good = false;
 
     if (atomic_load_explicit(&seg->n_dead, memory_order_acquire) > 0 &&
         !nx_alive_at(nx_seg_death(seg, e.row), w->scan->s->seq))
         return NX_OK;
     nx_status st = nx_seg_id(seg, &e.id, e.row, &w->err);
-    if (!st) st = nx_match_row(&w->match, &fits, seg, e.row, e.id, &w->err);
-    if (!st && fits) nx_topk_push(best, e);
+    if (!st) st = fits(w, &e, &good);
+    if (!st && good) nx_topk_push(best, e);
+    return st;
+}
+
+/* One row alone, by its vector. */
+static nx_status scan_row(worker *w, nx_seg *seg, nx_topk_entry e)
+{
+    const scan *x = w->scan;
+    int32_t     slot = x->search->slot;
+    size_t      bytes = 4 * (size_t)x->slot->dim;
+    reading     r = {x, &e.key, NULL, NULL, NULL, e.row, 1};
+    bool        has = false;
+    nx_status   st = nx_seg_has_dense(seg, &has, slot, e.row, &w->err);
+
+    if (st || !has || !nx_alive_at(nx_seg_death(seg, e.row), x->s->seq)) return st;
+    st = nx_seg_need(seg, seg->dense[slot]->at + e.row * bytes, bytes, &r.rows, &w->err);
+    if (!st && !nx_fault_run(read_exact, &r))
+        st = nx_fail(&w->err, NX_EIO, "%s: can't be read from the disk", seg->path);
+    if (st || !nx_topk_wants(&w->exact, e.key)) return st;
+    st = nx_seg_id(seg, &e.id, e.row, &w->err);
+    if (!st) st = fits(w, &e, &has);
+    if (!st && has) nx_topk_push(&w->exact, e);
+    return st;
+}
+
+/* A filter that leaves few rows: only these are scored, and by no codes. */
+static nx_status scan_few(worker *w, const piece *p)
+{
+    const nx_wanted *wanted = &w->scan->wanted[p->seg];
+    nx_status        st = NX_OK;
+
+    for (uint64_t row = p->from; !st && nx_wanted_next(wanted, &row) && row < p->from + p->n; row++)
+        st = scan_row(w, w->scan->s->segs[p->seg],
+                      (nx_topk_entry){.source = (uint32_t)p->seg, .row = (uint32_t)row});
     return st;
 }
 
 static nx_status scan_piece(worker *w, const piece *p)
 {
-    const scan *x = w->scan;
-    nx_seg     *seg = x->s->segs[p->seg];
-    nx_topk    *best = x->rough[p->seg] ? &w->rough : &w->exact;
-    uint64_t    present[PIECE_ROWS / 64], words = (p->n + 63) / 64;
-    nx_status   st = nx_seg_copy(seg, present, seg->present[x->search->slot]->at + p->from / 8,
-                                 words * 8, &w->err);
+    const scan      *x = w->scan;
+    const nx_wanted *wanted = &x->wanted[p->seg];
+    if (nx_wanted_count(wanted, p->from, p->from + p->n) < p->n / FEW) return scan_few(w, p);
+
+    nx_seg   *seg = x->s->segs[p->seg];
+    nx_topk  *best = x->rough[p->seg] ? &w->rough : &w->exact;
+    uint64_t  present[PIECE_ROWS / 64], words = (p->n + 63) / 64;
+    nx_status st = nx_seg_copy(seg, present, seg->present[x->search->slot]->at + p->from / 8,
+                               words * 8, &w->err);
 
     if (!st) st = fill_keys(w, p, seg);
     for (uint64_t i = p->n; i < words * 64; i++) w->scores[i] = -INFINITY; /* no row's */
     for (uint64_t k = 0; !st && k < words; k++) {
-        uint64_t left = present[k];
+        uint64_t left = present[k] & (wanted->bits ? wanted->bits[p->from / 64 + k] : UINT64_MAX);
         if (!left || !any_enters(best, w->scores + 64 * k)) continue;
         for (; !st && left; left &= left - 1) {
             uint64_t      i = 64 * k + (uint64_t)__builtin_ctzll(left);
@@ -283,6 +332,11 @@ static nx_status cut_pieces(scan *x, uint64_t *n_rows, nx_error *err)
     if (!x->pieces) return nx_fail(err, NX_ENOMEM, "a scan");
     for (int i = 0; i < s->n_segs; i++) {
         uint64_t rows = s->segs[i]->dense[slot] ? s->segs[i]->head.n_rows : 0;
+        if (rows) {
+            nx_status st = nx_match_wanted(&x->match, &x->wanted[i], s->segs[i], err);
+            if (st) return st;
+            if (x->wanted[i].n == 0) rows = 0;
+        }
         for (uint64_t at = 0; at < rows; at += PIECE_ROWS)
             x->pieces[x->n_pieces++] =
                 (piece){i, at, rows - at < PIECE_ROWS ? rows - at : PIECE_ROWS};
@@ -308,10 +362,13 @@ static nx_status make_workers(scan *x, int n, nx_error *err)
     for (x->n_workers = 0; !st && x->n_workers < n; x->n_workers++) {
         worker *w = &x->workers[x->n_workers];
         w->scan = x;
-        w->match = (nx_match){.filter = x->search->filter, .config = &x->s->c->manifest.config};
+        w->match = (nx_match){.filter = x->search->filter,
+                              .config = &x->s->c->manifest.config,
+                              .settings = x->match.settings};
+        st = nx_match_begin(&w->match, err);
         w->scores = nx_alloc_aligned(PIECE_ROWS, sizeof *w->scores, 64);
         w->sums = nx_alloc_aligned(PIECE_ROWS, sizeof *w->sums, 64);
-        if (!w->scores || !w->sums) st = nx_fail(err, NX_ENOMEM, "a scan");
+        if (!st && (!w->scores || !w->sums)) st = nx_fail(err, NX_ENOMEM, "a scan");
         if (!st) st = nx_topk_init(&w->exact, x->k, err);
         if (!st) st = nx_topk_init(&w->rough, x->k_rough, err);
     }
@@ -328,6 +385,9 @@ static void free_scan(scan *x)
         nx_free(w->scores);
         nx_free(w->sums);
     }
+    for (int i = 0; i < NX_SEGS_MAX; i++) nx_wanted_free(&x->wanted[i]);
+    nx_match_free(&x->match);
+    nx_settings_release(x->match.settings);
     nx_free(x->workers);
     nx_free(x->pieces);
     nx_free(x->query);
@@ -339,6 +399,7 @@ static nx_status join_workers(scan *x, nx_error *err)
 {
     for (int i = 0; i < x->n_workers; i++) {
         worker *w = &x->workers[i];
+        if (!w->st) w->st = nx_match_end(&w->match, &w->err);
         if (w->st) {
             *err = w->err;
             return w->st;
@@ -391,6 +452,12 @@ static nx_status run(scan *x, nx_hit *hits, int32_t *n, nx_pool *pool, nx_error 
     uint64_t  n_rows = 0;
     nx_status st = take_query(x, err);
 
+    if (x->search->filter) {
+        x->match = (nx_match){.filter = x->search->filter,
+                              .config = &x->s->c->manifest.config,
+                              .settings = nx_collection_settings(x->s->c)};
+        if (!st) st = nx_match_begin(&x->match, err);
+    }
     if (!st) st = cut_pieces(x, &n_rows, err);
     if (st) return st;
     choose_k(x, n_rows);
@@ -406,6 +473,8 @@ static nx_status run(scan *x, nx_hit *hits, int32_t *n, nx_pool *pool, nx_error 
     if (st) return st;
     scan_head(x, x->s->head);
     scan_head(x, x->s->frozen);
+    st = nx_match_end(&x->workers[0].match, err);
+    if (st) return st;
     write_hits(x, hits, n);
     return NX_OK;
 }

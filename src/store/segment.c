@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/fault.h"
 #include "store/codes.h"
+#include "store/index.h"
 #include "store/postings_seg.h"
 
 /* ---- Bytes of the mapping, where the disk may fail ---- */
@@ -251,6 +252,7 @@ void nx_seg_release(nx_seg *s)
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) return;
     s->disk->ops->unmap(s->disk, &s->map);
     nx_seg_postings_free(s);
+    nx_seg_index_free(s);
     for (int i = 0; i < NX_SLOTS_MAX; i++) free_codes(atomic_load(&s->made[i]));
     nx_free(s->crcs);
     nx_free(s->checked);

@@ -75,6 +75,8 @@ typedef struct nx_seg {
         *scales[NX_SLOTS_MAX], *ids, *places, *rows;
     const nx_section                 *postings[NX_SLOTS_MAX];
     _Atomic(struct nx_seg_postings *) lists[NX_SLOTS_MAX]; /* postings_seg.h */
+    _Atomic(struct nx_index *)        indexes;             /* of payloads: index.h */
+    atomic_bool                       indexing;            /* somebody makes one */
     _Atomic(nx_codes *) made[NX_SLOTS_MAX]; /* codes made anew, where the file's are damaged */
 } nx_seg;
 

@@ -33,6 +33,7 @@ typedef struct search {
     float       *sums;    /* [CHUNK_ROWS] */
     uint64_t    *touched; /* [CHUNK_ROWS / 64] */
     nx_match     match;
+    nx_wanted    wanted; /* of the segment at hand */
     nx_topk      best;
 } search;
 
@@ -291,12 +292,13 @@ static nx_status take_chunk(chunk *c, nx_seg *seg, bool any_dead, nx_error *err)
         for (; bits; bits &= bits - 1) {
             size_t        i = w * 64 + (size_t)__builtin_ctzll(bits);
             nx_topk_entry e = {.key = x->sums[i], .row = (uint32_t)(c->from + i)};
-            bool          fits = false;
+            bool          fits = true;
             x->sums[i] = 0;
-            if (st || !nx_topk_wants(&x->best, e.key)) continue;
+            if (st || !nx_wanted_has(&x->wanted, e.row) || !nx_topk_wants(&x->best, e.key))
+                continue;
             if (any_dead && !nx_alive_at(nx_seg_death(seg, e.row), x->s->seq)) continue;
             st = nx_seg_id(seg, &e.id, e.row, err);
-            if (!st) st = nx_match_row(&x->match, &fits, seg, e.row, e.id, err);
+            if (!st && !x->wanted.exact) st = nx_match_row(&x->match, &fits, seg, e.row, e.id, err);
             if (!st && fits) nx_topk_push(&x->best, e);
         }
     }
@@ -315,7 +317,7 @@ static void do_next(void *ctx)
             c->from = x->lists[i].rows[x->at[i]];
 }
 
-static nx_status search_seg(search *x, nx_seg *seg, nx_error *err)
+static nx_status sum_seg(search *x, nx_seg *seg, nx_error *err)
 {
     uint64_t  n_rows = seg->head.n_rows, before = 0;
     bool      any_dead = atomic_load_explicit(&seg->n_dead, memory_order_acquire) > 0;
@@ -332,6 +334,15 @@ static nx_status search_seg(search *x, nx_seg *seg, nx_error *err)
         if (!read) return unreadable(seg, err);
         before = c.end;
     }
+    return st;
+}
+
+static nx_status search_seg(search *x, nx_seg *seg, nx_error *err)
+{
+    nx_status st = nx_match_wanted(&x->match, &x->wanted, seg, err);
+
+    if (!st && x->wanted.n) st = sum_seg(x, seg, err);
+    nx_wanted_free(&x->wanted);
     return st;
 }
 
@@ -375,13 +386,14 @@ static nx_status run(search *x, size_t k, const nx_vector *target, nx_error *err
 
     if (k == 0 || n_rows == 0) return NX_OK;
     nx_status st = prepare(x, target, err);
+    if (!st) st = nx_match_begin(&x->match, err);
     if (!st) st = nx_topk_init(&x->best, k < n_rows ? k : n_rows, err);
     for (int i = 0; !st && i < s->n_segs; i++) st = search_seg(x, s->segs[i], err);
     if (st) return st;
     each_of_head(s, s->head, x->slot, add_of_head, x);
     each_of_head(s, s->frozen, x->slot, add_of_head, x);
     nx_topk_sort(&x->best);
-    return NX_OK;
+    return nx_match_end(&x->match, err);
 }
 
 static void free_search(search *x)
@@ -393,6 +405,7 @@ static void free_search(search *x)
     nx_free(x->sums);
     nx_free(x->touched);
     nx_match_free(&x->match);
+    nx_settings_release(x->match.settings);
     nx_topk_free(&x->best);
 }
 
@@ -408,6 +421,7 @@ nx_status nx_sparse_search(nx_snapshot *s, nx_plan_hit *hits, size_t *n, size_t 
     *n = 0;
     if (!st) st = check_target(s, slot, target, &inner);
     if (!st && filter) st = nx_filter_check(filter, config, &inner);
+    if (!st && filter) x.match.settings = nx_collection_settings(s->c);
     if (!st) st = run(&x, k, target, &inner);
     for (size_t i = 0; !st && i < x.best.n; i++) {
         if (has_threshold && !(x.best.v[i].key >= threshold)) break;

@@ -171,9 +171,10 @@ typedef struct nx_collection_stats {
     uint64_t  n_points, seq; /* as published */
     int       n_segments;
     uint64_t  log_bytes, segment_bytes, head_bytes;
-    bool      read_only; /* a sync failed */
-    bool      merging;   /* segments are being merged */
-    nx_status status;    /* NX_OK, or why it is quarantined or read-only */
+    uint64_t  index_bytes; /* in memory: indexes of payloads, posting lists made anew */
+    bool      read_only;   /* a sync failed */
+    bool      merging;     /* segments are being merged */
+    nx_status status;      /* NX_OK, or why it is quarantined or read-only */
 } nx_collection_stats;
 
 void nx_collection_read_stats(nx_collection *c, nx_collection_stats *out);
@@ -277,6 +278,10 @@ nx_status nx_snapshot_scroll(nx_snapshot *s, nx_point_id *ids, size_t *n, size_t
 /* How many points the filter holds for. Errors likewise. */
 nx_status nx_snapshot_count_where(nx_snapshot *s, uint64_t *n, const nx_filter *filter,
                                   nx_error *err);
+
+/* About how many: what indexes say is counted, the rest guessed from some hundred points of each
+ * segment. Errors likewise. */
+nx_status nx_snapshot_estimate(nx_snapshot *s, uint64_t *n, const nx_filter *filter, nx_error *err);
 
 typedef struct nx_hit {
     nx_point_id id;
