@@ -210,6 +210,7 @@ static void make_rows(rig *r, const options *o)
         if (stats.n_segments == 1) break;
         if (nx_collection_flush(r->c, &err)) die("flush", err.text);
     }
+    if (nx_collection_check(r->c, &err)) die("check", err.text); /* once, not while it is timed */
 }
 
 static double time_search(const rig *r, nx_pool *pool, uint64_t *rng)

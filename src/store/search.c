@@ -128,13 +128,12 @@ static nx_status fill_keys(worker *w, const piece *p, nx_seg *seg)
     const scan *x = w->scan;
     int32_t     slot = x->search->slot;
     nx_codes    codes;
-    bool        has;
     reading     r = {x, w->scores, w->sums, NULL, &codes, p->from, p->n};
     size_t      row_bytes = 4 * (size_t)x->slot->dim;
     nx_status   st;
 
     if (x->rough[p->seg])
-        st = nx_seg_codes(seg, &codes, &has, slot, &w->err);
+        st = nx_seg_codes_of(seg, &codes, slot, p->from, p->n, &w->err);
     else
         st = nx_seg_need(seg, seg->dense[slot]->at + p->from * row_bytes, p->n * row_bytes, &r.rows,
                          &w->err);

@@ -441,22 +441,27 @@ static nx_status make_codes(nx_seg *s, nx_codes **out, int32_t slot, nx_error *e
     return NX_OK;
 }
 
-nx_status nx_seg_codes(nx_seg *s, nx_codes *out, bool *has, int32_t slot, nx_error *err)
+/* Those rows of the file's codes, when they are good. */
+static nx_status file_codes(nx_seg *s, nx_codes *out, int32_t slot, uint64_t from, uint64_t n)
 {
-    const void *codes, *scales;
-    nx_codes   *made = atomic_load_explicit(&s->made[slot], memory_order_acquire);
+    const nx_section *codes = s->codes[slot], *scales = s->scales[slot];
+    const void       *p;
+    nx_status st = nx_seg_need(s, codes->at + from * codes->width, n * codes->width, &p, NULL);
 
-    *has = s->codes[slot] != NULL;
-    if (!*has) return NX_OK;
+    if (!st) st = nx_seg_need(s, scales->at + from * 8, n * 8, &p, NULL);
+    *out = (nx_codes){(const int8_t *)s->map.data + codes->at,
+                      (const float *)(const void *)(s->map.data + scales->at), codes->width};
+    return st;
+}
+
+nx_status nx_seg_codes_of(nx_seg *s, nx_codes *out, int32_t slot, uint64_t from, uint64_t n,
+                          nx_error *err)
+{
+    nx_codes *made = atomic_load_explicit(&s->made[slot], memory_order_acquire);
+
     if (!made) {
-        nx_error  inner;
-        nx_status st = nx_seg_need(s, s->codes[slot]->at, s->codes[slot]->bytes, &codes, &inner);
-        if (!st) st = nx_seg_need(s, s->scales[slot]->at, s->scales[slot]->bytes, &scales, &inner);
-        if (!st) {
-            *out = (nx_codes){codes, scales, s->codes[slot]->width};
-            return NX_OK;
-        }
-        st = make_codes(s, &made, slot, err);
+        if (!file_codes(s, out, slot, from, n)) return NX_OK;
+        nx_status st = make_codes(s, &made, slot, err);
         if (st) return st;
         nx_codes *other = NULL;
         if (!atomic_compare_exchange_strong(&s->made[slot], &other, made)) {
@@ -466,4 +471,10 @@ nx_status nx_seg_codes(nx_seg *s, nx_codes *out, bool *has, int32_t slot, nx_err
     }
     *out = *made;
     return NX_OK;
+}
+
+nx_status nx_seg_codes(nx_seg *s, nx_codes *out, bool *has, int32_t slot, nx_error *err)
+{
+    *has = s->codes[slot] != NULL;
+    return *has ? nx_seg_codes_of(s, out, slot, 0, s->head.n_rows, err) : NX_OK;
 }

@@ -114,6 +114,10 @@ nx_status nx_seg_has_dense(nx_seg *s, bool *out, int32_t slot, uint64_t row, nx_
  * as the segment does; in the file they may be SIGBUS. */
 nx_status nx_seg_codes(nx_seg *s, nx_codes *out, bool *has, int32_t slot, nx_error *err);
 
+/* The same of a segment that has codes, of which only rows [from, from + n) are looked at. */
+nx_status nx_seg_codes_of(nx_seg *s, nx_codes *out, int32_t slot, uint64_t from, uint64_t n,
+                          nx_error *err);
+
 static inline uint64_t nx_seg_death(const nx_seg *s, uint64_t row)
 {
     return atomic_load_explicit(&s->deaths[row], memory_order_acquire);
