@@ -426,9 +426,9 @@ static const struct {
     [NX_POINT_OP_SET_PAYLOAD] = {"set_payload", true, add_set_payload},
     [NX_POINT_OP_OVERWRITE_PAYLOAD] = {"overwrite_payload", true, add_overwrite_payload},
     [NX_POINT_OP_DELETE_PAYLOAD] = {"delete_payload", true, add_delete_payload},
-    [NX_POINT_OP_CLEAR_PAYLOAD] = {"clear_payload", false, add_clear_payload},
+    [NX_POINT_OP_CLEAR_PAYLOAD] = {"clear_payload", true, add_clear_payload},
     [NX_POINT_OP_UPDATE_VECTORS] = {"update_vectors", true, add_update_vectors},
-    [NX_POINT_OP_DELETE_VECTORS] = {"delete_vectors", false, add_delete_vectors},
+    [NX_POINT_OP_DELETE_VECTORS] = {"delete_vectors", true, add_delete_vectors},
 };
 
 const char *nx_point_op_name(nx_point_op_kind kind)

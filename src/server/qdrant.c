@@ -199,6 +199,23 @@ static void say_range(char *out, size_t cap, const nx_fault *fault)
                  r->max);
 }
 
+/* What is wrong with the JSON itself, as Qdrant's reader has it: "... at line 1 column 7". */
+static void say_json(char *out, size_t cap, const nx_fault *fault)
+{
+    const char *what = NULL;
+    unsigned    line = 0, column = 0;
+    int         n = 0;
+
+    for (const char *p = strstr(fault->text, "line "); p && !what; p = strstr(p + 1, "line "))
+        if (sscanf(p, "line %u, column %u: %n", &line, &column, &n) == 2 && n > 0) what = p + n;
+    if (!what)
+        snprintf(out, cap, "%s", fault->text);
+    else
+        snprintf(out, cap, "%s at line %u column %u",
+                 strcmp(what, "nested too deeply") == 0 ? "recursion limit exceeded" : what, line,
+                 column);
+}
+
 void nx_qd_refuse_fault(nx_call *c, const nx_fault *fault, const char *where)
 {
     static const char *const places[] = {"JSON body", "query parameters", "path parameters"};
@@ -207,7 +224,10 @@ void nx_qd_refuse_fault(nx_call *c, const nx_fault *fault, const char *where)
     char                     text[NX_ERROR_TEXT_MAX];
     bool                     number = f && (f->kind == NX_FIELD_INT || f->kind == NX_FIELD_NUMBER);
 
-    if (fault->kind != NX_FAULT_RANGE || !f) {
+    if (fault->kind == NX_FAULT_JSON) {
+        say_json(text, sizeof text, fault);
+        nx_call_refuse(c, 400, NULL, NULL, -1, "Format error in %s: %s", place, text);
+    } else if (fault->kind != NX_FAULT_RANGE || !f) {
         nx_call_refuse(c, 400, NULL, NULL, -1, "Format error in %s: %s", place, fault->text);
     } else if (number && *what_was_found(fault) == '-' && f->range.min >= 0) {
         /* No count at all: it doesn't come as far as the bounds. */

@@ -17,7 +17,7 @@ UUID = "550e8400-e29b-41d4-a716-446655440000"
 class Api(harness.Case):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(ready=False)
+        cls.server = Server("--qdrant-port", "0", ready=False)
         cls.addClassCleanup(cls.server.close)
         cls.key = cls.server.new_key("--scope", "rag")
 
@@ -105,6 +105,8 @@ class Answers(Api):
             self.assertRegex(got.json["version"], r"^1\.18\.\d+$")
         browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
         got = self.server.get("/", headers={"Accept": browser})
+        if got.status == 302:
+            got = self.server.get(got.headers["location"], headers={"Accept": browser})
         self.assertEqual(got.headers["content-type"].split(";")[0], "text/html")
         self.assertIn(b"<html", got.body.lower())
 
@@ -168,12 +170,10 @@ class Refusals(Api):
     def test_points_that_are_not_there(self):
         self.refused(self.ask("GET", "/collections/c/points/77"), 404,
                      r"Not found: Point with id 77 does not exists!$")
-        for path, body in [("/points/payload", {"payload": {"a": 1}, "points": [1, 77]}),
+        for path, body in [("/points/payload", {"payload": {"a": 1}, "points": [77]}),
                            ("/points/payload/delete", {"keys": ["a"], "points": [77]}),
                            ("/points/payload/clear", {"points": [77]}),
                            ("/points/vectors/delete", {"vector": [""], "points": [77]})]:
-            if path == "/points/payload":
-                continue    # what was set on 1 stays there: the server stops at 77
             self.refused(self.ask("POST", "/collections/c" + path + "?wait=true", body), 404,
                          r"Not found: No point with id 77 found$")
         got = self.ask("PUT", "/collections/c/points/vectors?wait=true",
@@ -389,7 +389,7 @@ class TooMuch(Api):
             got = self.ask("PUT", f"/collections/{quoted}", COLLECTION)
             self.assertIn(got.status, status, f"{name[:20]!r}: {got}")
         self.assertEqual(self.files(), before)
-        for name in ("ünï çödé", "x" * 255, "-", "a.b", "a b", "..."):
+        for name in ("ünï çödé", "x" * 200, "-", "a.b", "a b", "..."):
             quoted = urllib.parse.quote(name, safe="")
             got = self.ask("PUT", f"/collections/{quoted}", COLLECTION)
             self.assertEqual(got.status, 200, f"{name[:20]!r}: {got}")
