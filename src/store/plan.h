@@ -26,12 +26,13 @@
 enum {
     NX_PLAN_DEPTH_MAX = 16,
     NX_PLAN_SOURCES_MAX = 256, /* of one plan */
+    NX_PLAN_NODES_MAX = 4096,  /* in the whole tree */
     NX_PLAN_EXAMPLES_MAX = 1024,
     NX_RRF_K = 2, /* Qdrant's: not the 60 of the paper */
 };
 
 typedef enum nx_plan_kind {
-    NX_PLAN_IDS,     /* no score (0): by id */
+    NX_PLAN_IDS,     /* by id; of this, ORDER and SAMPLE every score is 1, as in Qdrant */
     NX_PLAN_NEAREST, /* by likeness to target */
     NX_PLAN_BEST,    /* recommend, best_score: by the best example */
     NX_PLAN_SUM,     /* recommend, sum_scores */
