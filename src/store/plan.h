@@ -75,7 +75,7 @@ struct nx_plan {
     };
     const nx_filter *filter; /* NULL: all points */
     bool             has_threshold;
-    float            threshold; /* as nx_search's; of fusions: at least */
+    float            threshold; /* as nx_search's; of fusions: at least; else nothing */
     uint64_t         limit, offset;
     bool             ignore_codes; /* scan what is exact though there are codes */
     float            oversampling; /* 0: 3 */
@@ -119,8 +119,8 @@ typedef struct nx_groups {
 
 void nx_groups_free(nx_groups *g);
 
-/* At most n_groups groups of at most group_size hits; the plan's limit and offset don't count. A point
- * with several values there is in several groups, one with none in none. Errors as nx_plan_run's. */
+/* At most n_groups groups of at most group_size hits; the plan's limit and offset and its sources' don't
+ * count. A point with several values there is in several groups, one with none in none. Errors as nx_plan_run's. */
 nx_status nx_plan_run_groups(nx_snapshot *s, const nx_plan *plan, const nx_path *path,
                              uint64_t n_groups, uint64_t group_size, nx_groups *out, nx_pool *pool,
                              nx_error *err);

@@ -462,6 +462,138 @@ static void fusions_are_qdrants(void **state)
     tear_down(&r);
 }
 
+/* ---- Recommend, multivectors and sparse vectors as the client's local mode has them ---- */
+
+typedef struct known {
+    const char *what;
+    nx_plan     plan;
+    uint64_t    ids[4];
+    float       scores[4];
+} known;
+
+static void put_four(nx_collection *c)
+{
+    static const float at[4][2] = {{1, 0}, {1, 1}, {0, 2}, {-1, 0.5f}};
+    nx_writes         *b = nx_writes_create(c);
+
+    for (uint32_t i = 0; i < 4; i++) {
+        float     rows[4] = {at[i][0], at[i][1], at[i][1], at[i][0]}, values[3] = {1, 2, 0.5f};
+        uint32_t  indices[3] = {i, i + 1, 7};
+        nx_vector v[4] = {{0, NX_FORM_DENSE, 2, at[i], NULL},
+                          {1, NX_FORM_DENSE, 2, at[i], NULL},
+                          {2, NX_FORM_MULTI, 2, rows, NULL},
+                          {3, NX_FORM_SPARSE, 3, values, indices}};
+        nx_point  p = {.id = nx_id_number(i + 1), .vectors = v, .n_vectors = 4};
+        assert_int_equal(nx_writes_put(b, &p, NX_PUT, NULL), NX_OK);
+    }
+    assert_int_equal(nx_collection_write(c, b, true, NULL, NULL), NX_OK);
+    nx_writes_destroy(b);
+}
+
+static void check_known(nx_snapshot *s, const known *k)
+{
+    nx_results got;
+    nx_error   err = {0};
+
+    if (nx_plan_run(s, &k->plan, &got, NULL, &err)) fail_msg("%s: %s", k->what, err.text);
+    assert_int_equal(got.n, 4);
+    for (int i = 0; i < 4; i++) {
+        if (got.hits[i].id.lo != k->ids[i] || fabsf(got.hits[i].score - k->scores[i]) > 1e-6f)
+            fail_msg("%s, hit %d: %llu %.8g, expected %llu %.8g", k->what, i,
+                     (unsigned long long)got.hits[i].id.lo, (double)got.hits[i].score,
+                     (unsigned long long)k->ids[i], (double)k->scores[i]);
+    }
+    nx_results_free(&got);
+}
+
+/* Made with qdrant-client 1.18.0, QdrantClient(":memory:"), collection of vectors a (2, Cosine), b (2,
+ * Euclid), m (2, Manhattan, MAX_SIM), sparse s (IDF), points 1 to 4 as put_four has them:
+ *     RecommendQuery(RecommendInput(positive=[[1, .5]], negative=[[0, 1], [-1, 0]], strategy=...)), using a, b
+ *     [[1, .5], [0, 1]], using m; the same as a positive example with [[0, 1]] as a negative one
+ *     SparseVector(indices=[2, 7, 1], values=[1, 1, -1]); the same with {0: 1} as a negative example
+ * Of equal scores the client gives the later point first; here ids ascend. */
+static void scores_are_qdrants(void **state)
+{
+    float     plus[2] = {1, 0.5f}, minus[2][2] = {{0, 1}, {-1, 0}}, rows[4] = {1, 0.5f, 0, 1};
+    float     sv[3] = {1, 1, -1}, one[1] = {1};
+    uint32_t  si[3] = {2, 7, 1}, zero[1] = {0};
+    nx_vector a_plus[1] = {{0, NX_FORM_DENSE, 2, plus, NULL}};
+    nx_vector a_minus[2] = {{0, NX_FORM_DENSE, 2, minus[0], NULL},
+                            {0, NX_FORM_DENSE, 2, minus[1], NULL}};
+    nx_vector b_plus[1] = {{1, NX_FORM_DENSE, 2, plus, NULL}};
+    nx_vector b_minus[2] = {{1, NX_FORM_DENSE, 2, minus[0], NULL},
+                            {1, NX_FORM_DENSE, 2, minus[1], NULL}};
+    nx_vector m_plus[1] = {{2, NX_FORM_MULTI, 2, rows, NULL}};
+    nx_vector m_minus[1] = {{2, NX_FORM_DENSE, 2, minus[0], NULL}};
+    nx_vector s_plus[1] = {{3, NX_FORM_SPARSE, 3, sv, si}};
+    nx_vector s_minus[1] = {{3, NX_FORM_SPARSE, 1, one, zero}};
+#define EXAMPLES(p, np, n, nn)                                                                     \
+    .positive = (p), .n_positive = (np), .negative = (n), .n_negative = (nn), .limit = 10
+    known all[] = {
+        {"a, best",
+         {.kind = NX_PLAN_BEST, EXAMPLES(a_plus, 1, a_minus, 2)},
+         {2, 1, 4, 3},
+         {0.7434165f, 0.736068f, -0.736068f, -0.75f}},
+        {"a, sum",
+         {.kind = NX_PLAN_SUM, EXAMPLES(a_plus, 1, a_minus, 2)},
+         {1, 2, 3, 4},
+         {1.8944272f, 0.9486834f, -0.5527864f, -1.9416409f}},
+        {"b, best",
+         {.kind = NX_PLAN_BEST, EXAMPLES(b_plus, 1, b_minus, 2)},
+         {1, 2, 3, 4},
+         {0.4f, 0.4f, -0.25f, -0.4f}},
+        {"b, sum",
+         {.kind = NX_PLAN_SUM, EXAMPLES(b_plus, 1, b_minus, 2)},
+         {1, 2, 3, 4},
+         {5.75f, 5.75f, 2.75f, -2.5f}},
+        {"m, nearest",
+         {.kind = NX_PLAN_NEAREST, .target = m_plus[0], .limit = 10},
+         {1, 2, 3, 4},
+         {0.5f, 1.5f, 2.5f, 3.5f}},
+        {"m, best",
+         {.kind = NX_PLAN_BEST, EXAMPLES(m_plus, 1, m_minus, 1)},
+         {4, 2, 3, 1},
+         {-0.2f, -0.25f, -0.25f, -0.5f}},
+        {"s, nearest",
+         {.kind = NX_PLAN_NEAREST, .target = s_plus[0], .limit = 10},
+         {2, 3, 4, 1},
+         {0.7458274f, 0.7458274f, 0.0526803f, -1.3336141f}},
+        {"s, sum",
+         {.kind = NX_PLAN_SUM, EXAMPLES(s_plus, 1, s_minus, 1)},
+         {2, 3, 4, 1},
+         {0.7458274f, 0.7458274f, 0.0526803f, -2.5375869f}},
+    };
+    nx_config config = {
+        .n_slots = 4,
+        .slots = {{.name = {"a", 1}, .form = NX_FORM_DENSE, .distance = NX_COSINE, .dim = 2},
+                  {.name = {"b", 1}, .form = NX_FORM_DENSE, .distance = NX_EUCLID, .dim = 2},
+                  {.name = {"m", 1}, .form = NX_FORM_MULTI, .distance = NX_MANHATTAN, .dim = 2},
+                  {.name = {"s", 1}, .form = NX_FORM_SPARSE, .idf = true}}};
+    rig            r;
+    nx_collection *c = NULL;
+
+    (void)state;
+    set_up(&r, 3);
+    assert_int_equal(nx_store_create_collection(r.store, NX_STR("four"), &config, NULL), NX_OK);
+    assert_int_equal(nx_store_find(&c, r.store, NX_STR("four"), NULL), NX_OK);
+    put_four(c);
+    for (int flushed = 0; flushed < 2; flushed++) {
+        nx_snapshot *s = nx_snapshot_take(c);
+        for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+            check_known(s, &all[i]);
+            nx_plan ids = {.kind = NX_PLAN_IDS, .limit = 9};
+            known   on = all[i];
+            on.plan.sources = &ids; /* scored anew: the same */
+            on.plan.n_sources = 1;
+            check_known(s, &on);
+        }
+        nx_snapshot_release(s);
+        assert_int_equal(nx_collection_flush(c, NULL), NX_OK);
+    }
+    nx_collection_release(c);
+    tear_down(&r);
+}
+
 static void expect_refused(nx_snapshot *s, const nx_plan *p)
 {
     nx_results got;
@@ -519,6 +651,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fusions_are_qdrants),
+        cmocka_unit_test(scores_are_qdrants),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(random_plans_are_as_read_naively),
     };
