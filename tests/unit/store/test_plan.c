@@ -3,6 +3,7 @@
  * points move from the head to segments.
  *
  * NX_PLAN_ROUNDS (150) rounds of random writes and random plans. */
+#include "base/alloc.h"
 #include "model.h"
 #include "os/pool.h"
 #include "store/plan.h"
@@ -292,6 +293,44 @@ static bool near(double a, double b)
     return fabs(a - b) <= 1e-4 * fmax(1, fmax(fabs(a), fabs(b)));
 }
 
+static void expect_same(const nx_results *a, const nx_results *b)
+{
+    assert_int_equal(a->n, b->n);
+    for (size_t i = 0; i < a->n; i++) {
+        assert_int_equal(nx_id_compare(a->hits[i].id, b->hits[i].id), 0);
+        assert_memory_equal(&a->hits[i].score, &b->hits[i].score, sizeof(float));
+        assert_int_equal(a->hits[i].order.i, b->hits[i].order.i);
+    }
+}
+
+/* The same to the bit when the points have moved, and whichever allocation fails, an error at worst. */
+static void check_moved(rig *r, const nx_plan *p)
+{
+    nx_results   before, after;
+    nx_error     err = {0};
+    nx_snapshot *s = nx_snapshot_take(r->c);
+    nx_status    st = NX_ENOMEM;
+
+    assert_int_equal(nx_plan_run(s, p, &before, NULL, NULL), NX_OK);
+    for (int n = 0; st; n++) {
+        nx_alloc_fail_after(n);
+        st = nx_plan_run(s, p, &after, NULL, &err);
+        nx_alloc_fail_after(-1);
+        assert_true(!st || (st == NX_ENOMEM && after.n == 0 && !after.hits));
+        assert_in_range(n, 0, 100000);
+    }
+    expect_same(&before, &after);
+    nx_results_free(&after);
+    nx_snapshot_release(s);
+    assert_int_equal(nx_collection_flush(r->c, &err), NX_OK);
+    s = nx_snapshot_take(r->c);
+    assert_int_equal(nx_plan_run(s, p, &after, NULL, NULL), NX_OK);
+    expect_same(&before, &after);
+    nx_results_free(&before);
+    nx_results_free(&after);
+    nx_snapshot_release(s);
+}
+
 static void check_plan(rig *r, const nx_plan *p, const int *least, int round)
 {
     static naive_list want, all;
@@ -308,11 +347,9 @@ static void check_plan(rig *r, const nx_plan *p, const int *least, int round)
     naive_run(r, &whole, least, &all);
     if ((int)got.n != want.n)
         fail_msg("round %d, kind %d: %zu hits, expected %d", round, (int)p->kind, got.n, want.n);
-    assert_int_equal(again.n, got.n);
+    expect_same(&got, &again);
     for (size_t i = 0; i < got.n; i++) {
-        bool found = false;
-        assert_memory_equal(&again.hits[i].id, &got.hits[i].id, sizeof got.hits[i].id);
-        assert_true(again.hits[i].score == got.hits[i].score);
+        bool   found = false;
         double told = told_score(p, &got.hits[i]);
         if (!near(told, want.h[i].score))
             fail_msg("round %d, kind %d, hit %zu: %.8g, expected %.8g", round, (int)p->kind, i,
@@ -353,6 +390,7 @@ static void one_round(rig *r, int round)
     top.sources = leaves;
     top.n_sources = 2;
     check_plan(r, &top, least, round);
+    if (round % 4 == 0) check_moved(r, &top);
     if (leaves[0].kind == NX_PLAN_ORDER || leaves[1].kind == NX_PLAN_ORDER) return;
     nx_plan fused = {.kind = sim_random(&r->rng) % 2 ? NX_PLAN_RRF : NX_PLAN_DBSF,
                      .sources = leaves,
@@ -365,6 +403,7 @@ static void one_round(rig *r, int round)
         fused.rrf.k = 5;
     }
     if (fused.kind == NX_PLAN_DBSF) check_plan(r, &fused, least, round);
+    if (round % 4 == 0) check_moved(r, &fused);
 }
 
 static void random_plans_are_as_read_naively(void **state)
