@@ -364,6 +364,45 @@ static void check_plan(rig *r, const nx_plan *p, const int *least, int round)
     nx_snapshot_release(s);
 }
 
+/* RRF of lists that are cut, against the lists that their plans give alone, with both filters. */
+static void check_rrf(rig *r, const nx_plan *fused, int round)
+{
+    nx_results   lists[2], got;
+    nx_snapshot *s = nx_snapshot_take(r->c);
+    double       want[MODEL_IDS] = {0};
+    double       last = INFINITY;
+
+    for (int l = 0; l < 2; l++) {
+        nx_plan      leaf = fused->sources[l];
+        nx_condition both[2] = {{.kind = NX_COND_FILTER, .filter = fused->filter},
+                                {.kind = NX_COND_FILTER, .filter = leaf.filter}};
+        nx_filter    f = {.must = both, .n_must = 2};
+        if (fused->filter && leaf.filter) leaf.filter = &f;
+        if (!leaf.filter) leaf.filter = fused->filter;
+        assert_int_equal(nx_plan_run(s, &leaf, &lists[l], NULL, NULL), NX_OK);
+        for (size_t i = 0; i < lists[l].n; i++)
+            for (int k = 0; k < MODEL_IDS; k++)
+                if (!nx_id_compare(model_id(k), lists[l].hits[i].id))
+                    want[k] +=
+                        1 / (((double)i + 1) / (double)fused->rrf.weights[l] + fused->rrf.k - 1);
+        nx_results_free(&lists[l]);
+    }
+    assert_int_equal(nx_plan_run(s, fused, &got, r->pool, NULL), NX_OK);
+    for (size_t i = 0; i < got.n; i++) {
+        int k = 0;
+        while (k < MODEL_IDS && nx_id_compare(model_id(k), got.hits[i].id)) k++;
+        assert_true(k < MODEL_IDS && near(want[k], (double)got.hits[i].score));
+        if ((double)got.hits[i].score > last) fail_msg("round %d: order", round);
+        last = (double)got.hits[i].score;
+        want[k] = 0;
+    }
+    for (int k = 0; k < MODEL_IDS; k++)
+        if (want[k] > 0 && (got.n < fused->limit || want[k] > last + 1e-6))
+            fail_msg("round %d: point %d is missing", round, k);
+    nx_results_free(&got);
+    nx_snapshot_release(s);
+}
+
 static void one_round(rig *r, int round)
 {
     int          least[3] = {0};
@@ -386,6 +425,13 @@ static void one_round(rig *r, int round)
     check_plan(r, &top, own, round);
     /* Sources that are cut by ties or rounding may differ from the naive ones: they are whole here, but for
      * those whose order is by integers, or that come alone. */
+    nx_plan rrf = {.kind = NX_PLAN_RRF,
+                   .rrf = {.k = 5, .weights = weights},
+                   .sources = leaves,
+                   .n_sources = 2,
+                   .filter = top.filter,
+                   .limit = 9};
+    check_rrf(r, &rrf, round);
     leaves[0].limit = leaves[1].limit = 1000;
     top.sources = leaves;
     top.n_sources = 2;
@@ -398,10 +444,6 @@ static void one_round(rig *r, int round)
                      .filter = top.filter,
                      .limit = 7,
                      .offset = 1};
-    if (fused.kind == NX_PLAN_RRF && sim_random(&r->rng) % 2) {
-        fused.rrf.weights = weights;
-        fused.rrf.k = 5;
-    }
     if (fused.kind == NX_PLAN_DBSF) check_plan(r, &fused, least, round);
     if (round % 4 == 0) check_moved(r, &fused);
 }
