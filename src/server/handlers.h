@@ -30,6 +30,12 @@
     X(qd_collection_aliases)                                                                       \
     X(qd_index_create)                                                                             \
     X(qd_index_drop)                                                                               \
+    X(qd_snapshots)                                                                                \
+    X(qd_snapshot_create)                                                                          \
+    X(qd_snapshot)                                                                                 \
+    X(qd_snapshot_drop)                                                                            \
+    X(qd_snapshot_recover)                                                                         \
+    X(qd_snapshot_upload)                                                                          \
     X(qd_cluster)                                                                                  \
     X(qd_collection_cluster)                                                                       \
     X(qd_points_upsert)                                                                            \

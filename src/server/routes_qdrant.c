@@ -29,6 +29,16 @@ static const nx_fields of_field = NX_FIELDS(
     NX_F_STRING("collection_name", "The collection's name, or an alias of it.", .required = true),
     NX_F_STRING("field_name", "The path in payloads.", .required = true));
 
+static const nx_fields of_snapshot = NX_FIELDS(
+    "QdrantSnapshotName",
+    NX_F_STRING("collection_name", "The collection's name, or an alias of it.", .required = true),
+    NX_F_STRING("snapshot_name", "The snapshot's name, with .snapshot.", .required = true));
+
+static const nx_fields query_upload = NX_FIELDS(
+    "QdrantUploadQuery", NX_F_BOOL("wait", "Without effect: it is done when it is answered."),
+    NX_F_STRING("priority", "Without effect on one node.", .choices = "no_sync|snapshot|replica"),
+    NX_F_STRING("checksum", "SHA-256 of the file; checked where it is given."));
+
 const nx_fields nx_qd_query_write = NX_FIELDS(
     "QdrantWriteQuery",
     NX_F_BOOL("wait", "Answer when it is on the disk and readers see it.", .preset = "false"),
@@ -102,6 +112,17 @@ static const nx_fields index_schema = NX_FIELDS(
              "keyword, integer, float, bool, geo, datetime, uuid, text, or {type, ...}.",
              .nullable = true));
 
+static const nx_fields nothing = {.name = "QdrantCreateSnapshot", .list = NX_LIST({0})};
+
+static const nx_fields recovery = NX_FIELDS(
+    "QdrantRecoverSnapshot",
+    NX_F_STRING("location", "file:// and the path of a snapshot that this server made.",
+                .required = true),
+    NX_F_STRING("priority", "Without effect on one node.", .nullable = true,
+                .choices = "no_sync|snapshot|replica"),
+    NX_F_STRING("checksum", "SHA-256 of the file; checked where it is given.", .nullable = true),
+    NX_F_STRING("api_key", "Without effect.", .nullable = true));
+
 /* ---- What is told ---- */
 
 static const nx_fields one_name =
@@ -146,6 +167,11 @@ static const nx_fields aliases = NX_FIELDS(
 
 static const nx_fields said_aliases =
     NX_FIELDS("QdrantAliases", NX_F_OBJECT("result", NULL, .required = true, .fields = &aliases),
+              NX_QD_F_ENVELOPE);
+
+static const nx_fields said_snapshots =
+    NX_FIELDS("QdrantSnapshots",
+              NX_F_ARRAY("result", NULL, .required = true, .of = NX_ONE(.kind = NX_FIELD_OBJECT)),
               NX_QD_F_ENVELOPE);
 
 static const nx_fields said_object =
@@ -332,6 +358,104 @@ static const nx_route routes[] = {
              .example =
                  "{\"result\": {\"operation_id\": 7, \"status\": \"completed\"}, \"status\": \"ok\", \"time\": 0.003}"}),
         .handle = nx_handle_qd_index_drop,
+    },
+    {
+        .method = "GET",
+        .path = "/collections/{collection_name}/snapshots",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Snapshots of a collection",
+        .params = &nx_qd_of_collection,
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "Those that were made.",
+             .body = &said_snapshots,
+             .example =
+                 "{\"result\": [{\"name\": \"docs-1795648512345-2026-11-25-23-15-12.snapshot\", \"creation_time\": \"2026-11-25T23:15:12\", \"size\": 4096, \"checksum\": null}], \"status\": \"ok\", \"time\": 0.01}"}),
+        .handle = nx_handle_qd_snapshots,
+    },
+    {
+        .method = "POST",
+        .path = "/collections/{collection_name}/snapshots",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Make a snapshot",
+        .about = "One file with all that readers see now; writers go on meanwhile.",
+        .params = &nx_qd_of_collection,
+        .query = &nx_qd_query_write,
+        .request = &nothing,
+        .bodyless = true,
+        .example = "{}",
+        .replies = NX_REPLIES(
+            {.status = 200,
+             .about = "It is on the disk.",
+             .body = &said_object,
+             .example =
+                 "{\"result\": {\"name\": \"docs-1795648512345-2026-11-25-23-15-12.snapshot\", \"creation_time\": \"2026-11-25T23:15:12\", \"size\": 4096, \"checksum\": null}, \"status\": \"ok\", \"time\": 0.01}"},
+            {.status = 507, .about = "The disk is full."}),
+        .handle = nx_handle_qd_snapshot_create,
+    },
+    {
+        .method = "GET",
+        .path = "/collections/{collection_name}/snapshots/{snapshot_name}",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Fetch a snapshot",
+        .params = &of_snapshot,
+        .replies =
+            NX_REPLIES({.status = 200, .about = "The file.", .type = "application/octet-stream"}),
+        .handle = nx_handle_qd_snapshot,
+    },
+    {
+        .method = "DELETE",
+        .path = "/collections/{collection_name}/snapshots/{snapshot_name}",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Drop a snapshot",
+        .params = &of_snapshot,
+        .query = &nx_qd_query_write,
+        .replies =
+            NX_REPLIES({.status = 200,
+                        .about = "Done.",
+                        .body = &nx_qd_said_true,
+                        .example = "{\"result\": true, \"status\": \"ok\", \"time\": 0.002}"}),
+        .handle = nx_handle_qd_snapshot_drop,
+    },
+    {
+        .method = "PUT",
+        .path = "/collections/{collection_name}/snapshots/recover",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Make a collection from a snapshot of this server",
+        .about =
+            "In the place of the one of that name, in one step, once every byte of the file was checked.",
+        .params = &nx_qd_of_collection,
+        .query = &nx_qd_query_write,
+        .request = &recovery,
+        .example = "{\"location\": \"file:///data/snapshots/docs/docs-1.snapshot\"}",
+        .replies =
+            NX_REPLIES({.status = 200,
+                        .about = "Done.",
+                        .body = &nx_qd_said_true,
+                        .example = "{\"result\": true, \"status\": \"ok\", \"time\": 0.002}"}),
+        .handle = nx_handle_qd_snapshot_recover,
+    },
+    {
+        .method = "POST",
+        .path = "/collections/{collection_name}/snapshots/upload",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_QDRANT,
+        .summary = "Make a collection from a snapshot that is sent",
+        .about = "A file of our own format, as GET gives it, as the first part of the form.",
+        .params = &nx_qd_of_collection,
+        .query = &query_upload,
+        .upload = true,
+        .replies =
+            NX_REPLIES({.status = 200,
+                        .about = "Done.",
+                        .body = &nx_qd_said_true,
+                        .example = "{\"result\": true, \"status\": \"ok\", \"time\": 0.002}"}),
+        .handle = nx_handle_qd_snapshot_upload,
     },
     {
         .method = "GET",

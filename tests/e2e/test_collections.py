@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The collections over HTTP: made, filled, changed, looked at, dropped, in Qdrant's words; what is wrong is
 told in Qdrant's words, too; what was acknowledged is there after a kill."""
+import hashlib
 import json
 import os
 import signal
@@ -253,7 +254,7 @@ class CollectionsTest(harness.Case):
                 (400, "Format error in JSON body",
                  json.dumps(point(vector=[1, 2, 3, float("nan")])).encode()),
                 (400, "expected an object", point(payload=[1])),
-                (400, "nested too deeply",
+                (400, "recursion limit exceeded",
                  b'{"points":[{"id":1,"vector":[1,2,3,4],"payload":{"x":' + b"[" * 10000 + b"]" * 10000
                  + b"}}]}"),
                 (400, "Format error", {"points": 5})):
@@ -272,10 +273,47 @@ class CollectionsTest(harness.Case):
         self.bad(422, "timeout", "POST", scroll + "?timeout=0", {})
         self.bad(404, "Collection `none`", "POST", "/collections/none/points/scroll", {})
         deep = b'{"filter":' + b'{"must":[' * 10000 + b"]}" * 10000 + b"}"
-        self.bad(400, "nested", "POST", scroll, deep)
+        self.bad(400, "recursion limit exceeded", "POST", scroll, deep)
         r = self.s.ask("PUT", "/collections/asked/points", b"x" * (33 << 20))
         self.assertEqual(r.status, 413, str(r))
         self.assertIn("33554432", r.json["status"]["error"])
+
+    # ---- Snapshots ----
+
+    def test_snapshots(self):
+        self.make("shot", {**FOUR, "metadata": {"who": "me"}})
+        self.put("shot", [{"id": i, "vector": [i, 0, 0, 0], "payload": {"i": i}}
+                          for i in range(50)])
+        path = "/collections/shot/snapshots"
+        made = self.good("POST", path)
+        self.assertRegex(made["name"], r"^shot-.*\.snapshot$")
+        self.assertEqual(self.good("GET", path), [made])
+        got = self.s.get(f"{path}/{made['name']}")
+        self.assertEqual((got.status, len(got.body)), (200, made["size"]), str(got)[:300])
+        self.assertEqual(hashlib.sha256(got.body).hexdigest(), made["checksum"])
+        self.good("POST", "/collections/shot/points/delete?wait=true", {"points": [3, 4]})
+        where = f"file://{self.s.data}/snapshots/shot/{made['name']}"
+        self.bad(400, "checksum mismatch", "PUT", path + "/recover",
+                 {"location": where, "checksum": "0" * 64})
+        self.good("PUT", path + "/recover", {"location": where, "checksum": made["checksum"]})
+        self.assertEqual(self.good("POST", "/collections/shot/points/count", {}), {"count": 50})
+        form = (b'--x\r\nContent-Disposition: form-data; name="snapshot"; filename="a"\r\n\r\n' +
+                got.body + b"\r\n--x--\r\n")
+        how = {"headers": {"Content-Type": "multipart/form-data; boundary=x"}}
+        self.good("POST", "/collections/copied/snapshots/upload?priority=snapshot", form, **how)
+        self.addCleanup(lambda: self.s.ask("DELETE", "/collections/copied"))
+        self.assertEqual(self.record("copied", 7)["payload"], {"i": 7})
+        self.assertEqual(self.good("GET", "/collections/copied")["config"]["metadata"],
+                         {"who": "me"})
+        broken = form[:900] + b"?" + form[901:]
+        self.bad(400, "Wrong input", "POST", "/collections/copied/snapshots/upload", broken, **how)
+        self.assertEqual(self.good("POST", "/collections/copied/points/count", {}), {"count": 50})
+        for location in ("file:///etc/passwd", where + "/../../../pepper", "/etc/passwd"):
+            self.bad(400, "location", "PUT", path + "/recover", {"location": location})
+        self.bad(404, "Snapshot", "GET", path + "/none.snapshot")
+        self.bad(404, "Snapshot", "GET", path + "/..")
+        self.assertIs(self.good("DELETE", f"{path}/{made['name']}"), True)
+        self.assertEqual(self.good("GET", path), [])
 
     # ---- Ways in ----
 
