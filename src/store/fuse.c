@@ -96,7 +96,7 @@ nx_status nx_fuse(nx_results *out, const nx_plan *plan, const nx_results *lists,
     nx_status st = rank(&best, shares, n, plan, err);
     nx_free(shares);
     if (st)
-        nx_ranks_free(&best);
+        nx_plan_ranks_free(&best);
     else
         *out = (nx_results){best.v, best.n};
     return st;

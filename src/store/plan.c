@@ -188,13 +188,13 @@ static nx_status finish(gathering *g, run *r, nx_results *out, nx_status st)
         if (!st)
             st = nx_ranks_join(&g->best[0], &g->best[i], r->err);
         else
-            nx_ranks_free(&g->best[i]);
+            nx_plan_ranks_free(&g->best[i]);
     if (!st) {
         nx_ranks_sort(&g->best[0]);
         *out = (nx_results){g->best[0].v, g->best[0].n};
         write_scores(r, g, out);
     } else if (g->n_workers) {
-        nx_ranks_free(&g->best[0]);
+        nx_plan_ranks_free(&g->best[0]);
     }
     nx_free(g->best);
     nx_scorer_destroy(g->scorer);

@@ -8,7 +8,7 @@
 
 enum { SLACK = 256 };
 
-void nx_ranks_free(nx_ranks *r)
+void nx_plan_ranks_free(nx_ranks *r)
 {
     nx_free(r->v);
     *r = (nx_ranks){.k = r->k, .by = r->by};
@@ -102,6 +102,6 @@ nx_status nx_ranks_join(nx_ranks *r, nx_ranks *from, nx_error *err)
     nx_status st = NX_OK;
 
     for (size_t i = 0; !st && i < from->n; i++) st = nx_ranks_push(r, from->v[i], err);
-    nx_ranks_free(from);
+    nx_plan_ranks_free(from);
     return st;
 }

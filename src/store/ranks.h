@@ -16,7 +16,7 @@ typedef enum nx_rank_by {
     NX_BY_VALUE_DESC, /* more is better */
 } nx_rank_by;
 
-/* Zero-initialised but for k and by; nx_ranks_free. Ties: by id. */
+/* Zero-initialised but for k and by; nx_plan_ranks_free. Ties: by id. */
 typedef struct nx_ranks {
     uint64_t     k;
     nx_rank_by   by;
@@ -26,7 +26,7 @@ typedef struct nx_ranks {
     nx_plan_hit  last;
 } nx_ranks;
 
-void nx_ranks_free(nx_ranks *r);
+void nx_plan_ranks_free(nx_ranks *r);
 
 nx_status nx_ranks_push(nx_ranks *r, nx_plan_hit hit, nx_error *err); /* NX_ENOMEM */
 
