@@ -230,13 +230,84 @@ static nx_status scroll_by_id(reading *r, nx_error *err)
     return st;
 }
 
+/* ---- In the order of a number or time ---- */
+
+/* {"query": {"order_by": ...}, "filter", "limit"}: what a query would say. NULL: no memory. */
+static const nx_json *query_of_order(reading *r, const nx_json *order)
+{
+    const nx_json  *filter = nx_json_get(r->c->body, "filter");
+    nx_json_member *m = nx_arena_alloc(&r->c->kept, 4, sizeof *m);
+    nx_json        *body = nx_arena_alloc(&r->c->kept, 1, sizeof *body);
+
+    if (!m || !body) return NULL;
+    m[0] = (nx_json_member){.key = NX_STR("order_by"), .value = *order};
+    m[1].key = NX_STR("query");
+    m[1].value.type = NX_JSON_OBJECT;
+    m[1].value.object.members = m;
+    m[1].value.object.n = 1;
+    m[2] = (nx_json_member){.key = NX_STR("limit"),
+                            .value = {.type = NX_JSON_INT, .i = (int64_t)limit_of(r)}};
+    m[3].key = NX_STR("filter");
+    if (filter) m[3].value = *filter;
+    body->type = NX_JSON_OBJECT;
+    body->object.members = m + 1;
+    body->object.n = filter ? 3 : 2;
+    return body;
+}
+
+static nx_status write_ordered(reading *r, const nx_plan_hit *h, nx_error *err)
+{
+    nx_status st = nx_snapshot_get(r->s, &r->point, h->id, err);
+
+    if (st) return st;
+    nx_jw_open(&r->w, NULL, '{');
+    nx_qd_write_id(&r->w, "id", h->id);
+    st = nx_qd_write_parts(&r->w, &r->point.point, r->config, &r->sel, err);
+    if (h->has_order && h->order.is_float)
+        nx_jw_double(&r->w, "order_value", h->order.f);
+    else if (h->has_order)
+        nx_jw_int(&r->w, "order_value", h->order.i);
+    nx_jw_close(&r->w, '}');
+    return st;
+}
+
+/* Pages are the caller's to make, by start_from and a filter: so there is no offset. */
+static nx_status scroll_by_order(reading *r, const nx_json *order, nx_error *err)
+{
+    const nx_json *body = query_of_order(r, order);
+    nx_results     found = {0};
+    nx_plan        plan;
+    nx_status      st;
+
+    if (!nx_json_absent(nx_json_get(r->c->body, "offset")))
+        return nx_fail(err, NX_EINVAL,
+                       NX_QD_WRONG "Cannot use an `offset` when using `order_by`. The alternative "
+                                   "for paging is to use `order_by.start_from` and a filter to "
+                                   "exclude the IDs that you've already seen for the "
+                                   "`order_by.start_from` value");
+    if (!body) return nx_fail(err, NX_ENOMEM, "a query");
+    if (nx_snapshot_count(r->s) > 0) {
+        st = nx_qd_plan(&plan, r->c, r->coll, r->s, body, err);
+        if (!st) st = nx_qd_run(r->c, r->s, &plan, &found, err);
+    } else {
+        st = NX_OK;
+    }
+    nx_jw_open(&r->w, "points", '[');
+    for (size_t i = 0; !st && i < found.n; i++) st = write_ordered(r, &found.hits[i], err);
+    nx_jw_close(&r->w, ']');
+    nx_jw_null(&r->w, "next_page_offset");
+    nx_results_free(&found);
+    return st;
+}
+
 static nx_status scroll(reading *r, nx_error *err)
 {
-    nx_status st = select_parts(r, err);
+    const nx_json *order = nx_json_get(r->c->body, "order_by");
+    nx_status      st = select_parts(r, err);
 
     if (st) return st;
     nx_jw_open(&r->w, NX_QD_RESULT, '{');
-    st = scroll_by_id(r, err);
+    st = nx_json_absent(order) ? scroll_by_id(r, err) : scroll_by_order(r, order, err);
     nx_jw_close(&r->w, '}');
     return st;
 }

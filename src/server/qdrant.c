@@ -107,6 +107,19 @@ nx_status nx_qd_write(nx_call *c, nx_collection *coll, const nx_writes *b, nx_wr
     return st;
 }
 
+nx_status nx_qd_run(nx_call *c, nx_snapshot *s, const nx_plan *plan, nx_results *out, nx_error *err)
+{
+    nx_server *server = c->server;
+    int64_t    begun = nx_clock_ns();
+    nx_pool   *pool = nx_vault_take_pool(&server->vault);
+    nx_status  st = nx_plan_run(s, plan, out, pool, err);
+
+    nx_vault_give_pool(&server->vault, pool);
+    nx_metrics_store_worked(server->metrics, NX_METRICS_STORE_SEARCH,
+                            (double)(nx_clock_ns() - begun) * 1e-9);
+    return st;
+}
+
 /* ---- Answers ---- */
 
 static double seconds_of(const nx_call *c)

@@ -238,6 +238,23 @@ class CollectionsTest(harness.Case):
                  {"operations": [{"delete": {"points": [1]}}, {"explode": {}}]})
         self.assertEqual(self.good("POST", "/collections/batch/points/count", {}), {"count": 2})
 
+    def test_scroll_in_order(self):
+        self.make("ordered")
+        self.put("ordered", [{"id": i, "vector": {}, "payload": {"n": (i * 7) % 10} if i else {}}
+                             for i in range(10)])
+        path = "/collections/ordered/points/scroll"
+        self.bad(400, "No range index for `order_by` key: `n`", "POST", path, {"order_by": "n"})
+        self.good("PUT", "/collections/ordered/index?wait=true",
+                  {"field_name": "n", "field_schema": "integer"})
+        page = self.good("POST", path, {"order_by": "n", "limit": 3})
+        self.assertEqual([(p["payload"]["n"], p["order_value"]) for p in page["points"]],
+                         [(1, 1), (2, 2), (3, 3)])
+        self.assertIsNone(page["next_page_offset"])
+        page = self.good("POST", path, {"order_by": {"key": "n", "direction": "desc",
+                                                     "start_from": 4}, "limit": 99})
+        self.assertEqual([p["payload"]["n"] for p in page["points"]], [4, 3, 2, 1])
+        self.bad(400, "Cannot use an `offset`", "POST", path, {"order_by": "n", "offset": 3})
+
     # ---- What is wrong ----
 
     def test_wrong_points_change_nothing(self):
