@@ -51,6 +51,18 @@
     X(qd_point)                                                                                    \
     X(qd_points_scroll)                                                                            \
     X(qd_points_count)                                                                             \
+    X(qd_query)                                                                                    \
+    X(qd_query_batch)                                                                              \
+    X(qd_query_groups)                                                                             \
+    X(qd_search)                                                                                   \
+    X(qd_search_batch)                                                                             \
+    X(qd_search_groups)                                                                            \
+    X(qd_recommend)                                                                                \
+    X(qd_recommend_batch)                                                                          \
+    X(qd_recommend_groups)                                                                         \
+    X(qd_facet)                                                                                    \
+    X(qd_discover)                                                                                 \
+    X(qd_matrix)                                                                                   \
     X(healthz)                                                                                     \
     X(admin_requests)                                                                              \
     X(admin_models)                                                                                \

@@ -11,6 +11,7 @@ extern const nx_route_group nx_routes_ops;    /* routes_ops.c */
 
 extern const nx_route_group nx_routes_qdrant; /* routes_qdrant.c */
 extern const nx_route_group nx_routes_qdrant_points;
+extern const nx_route_group nx_routes_qdrant_query; /* routes_qdrant_query.c */
 
 /* Of both files of Qdrant's routes: routes_qdrant.c. */
 extern const nx_fields nx_qd_said_true, nx_qd_said_update, nx_qd_of_collection, nx_qd_query_write,
