@@ -239,9 +239,9 @@ static nx_status read_filter(nx_qd_reader *r, const nx_filter **out, const nx_js
     if (v->type != NX_JSON_OBJECT)
         return nx_qd_malformed(r, at, "invalid type: %s, expected struct Filter",
                                nx_json_type_name(v));
-    if (depth > NX_FILTER_DEPTH_MAX)
+    if (depth > NX_QD_FILTER_DEPTH_MAX)
         return nx_qd_malformed(r, at, "recursion limit exceeded: filters nest at most %d deep",
-                               NX_FILTER_DEPTH_MAX);
+                               NX_QD_FILTER_DEPTH_MAX);
     st = check_members(r, v, at);
     if (!st)
         st = read_list(r, &f->should, &f->n_should, nx_json_get(v, "should"),

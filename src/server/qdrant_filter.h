@@ -3,7 +3,8 @@
  *     {"must": [{"key": "city", "match": {"value": "Oslo"}}, {"key": "n", "range": {"gt": 3}}],
  *      "must_not": {"is_empty": {"key": "tags"}}}
  *
- * Bounds:  filters nest at most NX_FILTER_DEPTH_MAX deep and hold at most NX_QD_CONDITIONS_MAX conditions.
+ * Bounds:  filters nest at most NX_QD_FILTER_DEPTH_MAX deep and hold at most NX_QD_CONDITIONS_MAX
+ *          conditions.
  * Errors:  NX_EINVAL in the words of Qdrant's reader, with the place behind them: "Format error in JSON
  *          body: ... at must[0].match".
  * Thread:  any; one at a time.
@@ -15,7 +16,11 @@
 #include "base/jsonread.h"
 #include "store/filter.h"
 
-enum { NX_QD_CONDITIONS_MAX = 16384 };
+enum {
+    NX_QD_CONDITIONS_MAX = 16384,
+    /* Less than the store's own: what is added to a filter (tags, ids that a query names) has room. */
+    NX_QD_FILTER_DEPTH_MAX = NX_FILTER_DEPTH_MAX - 8,
+};
 
 /* Read a filter: v is an object. out is in the arena, and views the document. */
 nx_status nx_qd_filter_read(const nx_filter **out, nx_arena *arena, const nx_config *config,

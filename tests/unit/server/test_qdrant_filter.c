@@ -209,6 +209,15 @@ static void test_bounds(void **state)
     reading r;
 
     (void)state;
+    for (int i = 0; i < NX_QD_FILTER_DEPTH_MAX - 1; i++)
+        n += (size_t)sprintf(text + n, "{\"must\":");
+    n +=
+        (size_t)sprintf(text + n, "{\"must\":{\"key\":\"a\",\"is_null\":true,\"is_empty\":false}}");
+    for (int i = 0; i < NX_QD_FILTER_DEPTH_MAX - 1; i++) n += (size_t)sprintf(text + n, "}");
+    assert_int_equal(read(&r, text), NX_OK);
+    assert_int_equal(nx_filter_check(r.filter, &config, &r.err), NX_OK);
+    done(&r);
+    n = 0;
     for (int i = 0; i < 40; i++) n += (size_t)sprintf(text + n, "{\"must\":");
     n += (size_t)sprintf(text + n, "{\"has_id\":[1]}");
     for (int i = 0; i < 40; i++) n += (size_t)sprintf(text + n, "}");
