@@ -113,7 +113,7 @@ static nx_status add_piece(nx_embed_pieces *p, const around *a, const nx_embed_s
         .text = text};
     nx_status st = add_all(&p->ids, a->front, a->n_front, err);
     if (!st) st = add_all(&p->ids, p->content.ids, n_prompt, err);
-    if (!st) st = add_all(&p->ids, p->content.ids + from, n, err);
+    if (!st && n) st = add_all(&p->ids, p->content.ids + from, n, err);
     if (!st) st = add_all(&p->ids, a->back, a->n_back, err);
     if (st) return st;
     piece->n = (int32_t)(p->ids.n - piece->at);
