@@ -70,7 +70,7 @@ class Rights(unittest.TestCase):
             self.refused("handbook", method, path, body)
         got = self.ask("handbook", "POST", "/collections/handbook/points/query",
                        {"query": 1, "lookup_from": {"collection": "other"}})
-        self.assertEqual(got.status, 403, got)
+        self.assertIn(got.status, (403, 404), got)  # as if it weren't there
         self.assertEqual(len(self.ok("all", "POST", "/collections/other/points/scroll", {})["points"]), 4)
 
     def test_an_alias_opens_no_door(self):
