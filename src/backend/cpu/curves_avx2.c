@@ -96,6 +96,22 @@ NX_INLINE __m256 tanh8(__m256 x)
                             _mm256_cmp_ps(a, _mm256_set1_ps(NX_TANH_SMALL), _CMP_LT_OQ));
 }
 
+/* nx_expf of numbers from -80 to 0, or NaN: its steps without those for what lies outside, and with one
+ * power of two where two only matter for tiny results. The same bits. */
+NX_INLINE __m256 exp8_inside(__m256 x)
+{
+    __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(NX_EXP_LOG2E)),
+                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fmadd_ps(n, _mm256_set1_ps(-NX_EXP_LN2_HI), x);
+
+    r = _mm256_fmadd_ps(n, _mm256_set1_ps(-NX_EXP_LN2_LO), r);
+    __m256 p = step(_mm256_set1_ps(NX_EXP_C7), r, NX_EXP_C6);
+    p = step(step(step(step(p, r, NX_EXP_C5), r, NX_EXP_C4), r, NX_EXP_C3), r, NX_EXP_C2);
+    p = _mm256_add_ps(_mm256_fmadd_ps(_mm256_mul_ps(p, r), r, r), _mm256_set1_ps(1.0f));
+    __m256i k = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(k, 23)));
+}
+
 NX_INLINE __m256 erf8(__m256 x)
 {
     __m256 a = magnitude(x), s = _mm256_mul_ps(x, x);
@@ -108,7 +124,8 @@ NX_INLINE __m256 erf8(__m256 x)
     a = _mm256_min_ps(_mm256_set1_ps(NX_ERF_ONE), a); /* a NaN stays */
     p = step(_mm256_set1_ps(NX_ERF_L5), a, NX_ERF_L4);
     p = step(step(step(step(p, a, NX_ERF_L3), a, NX_ERF_L2), a, NX_ERF_L1), a, NX_ERF_L0);
-    __m256 large = _mm256_sub_ps(_mm256_set1_ps(1.0f), nx_exp8(_mm256_mul_ps(p, a)));
+    /* p a lies between -17 and 0: a is at most NX_ERF_ONE */
+    __m256 large = _mm256_sub_ps(_mm256_set1_ps(1.0f), exp8_inside(_mm256_mul_ps(p, a)));
     return _mm256_blendv_ps(with_sign(large, x), small, is_small);
 }
 
