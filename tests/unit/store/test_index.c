@@ -3,6 +3,8 @@
  * text indexes mean what they should.
  *
  * NX_INDEX_SEEDS (12) seeds of NX_INDEX_FILTERS (250) filters. */
+#include <pthread.h>
+
 #include "model.h"
 
 #include "base/alloc.h"
@@ -544,6 +546,71 @@ static void indexes_change_no_answer(void **state)
     assert_true(n_some > n_seeds * n / 8);
 }
 
+/* ---- Many at once ---- */
+
+typedef struct counter {
+    rig             *r;
+    const nx_filter *f;
+    uint64_t         want;
+    int              n_wrong;
+} counter;
+
+static void *count_again(void *ctx)
+{
+    counter *c = ctx;
+
+    for (int i = 0; i < 60; i++) {
+        uint64_t     n = 0;
+        nx_snapshot *s = nx_snapshot_take(c->r->c);
+        nx_status    st = nx_snapshot_count_where(s, &n, c->f, NULL);
+        nx_snapshot_release(s);
+        c->n_wrong += st || n != c->want;
+    }
+    return NULL;
+}
+
+/* Readers that want the same indexes at once, while these come and go. */
+static void readers_share_what_one_makes(void **state)
+{
+    static rig   r;
+    nx_str       red = NX_STR("red");
+    nx_condition both[2] = {{.kind = NX_COND_TEXT_ANY, .texts = &red, .n_texts = 1},
+                            {.kind = NX_COND_RANGE, .range = {.has_gte = true, .gte = -5}}};
+    nx_filter    f = {.must = both, .n_must = 2};
+    counter      c[4];
+    pthread_t    threads[4];
+    uint64_t     want = 0;
+
+    (void)state;
+    open_rig(&r, 77);
+    for (int i = 0; i < 4; i++) write_points(&r, POINTS);
+    assert_int_equal(nx_collection_flush(r.c, NULL), NX_OK);
+    assert_int_equal(nx_path_parse(&both[0].path, NX_STR("k"), NULL), NX_OK);
+    assert_int_equal(nx_path_parse(&both[1].path, NX_STR("i"), NULL), NX_OK);
+    for (int i = 0; i < POINTS; i++) want += holds(&r, i, &f, NULL);
+    assert_true(want > 0);
+    for (int i = 0; i < 4; i++) {
+        c[i] = (counter){&r, &f, want, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, count_again, &c[i]), 0);
+    }
+    for (int i = 0; i < 40; i++) {
+        nx_index_spec k = {.path = NX_STR("k"), .kind = i % 2 ? NX_INDEX_KEYWORD : NX_INDEX_UUID};
+        nx_index_spec n = {
+            .path = NX_STR("i"), .kind = NX_INDEX_INTEGER, .range = true, .lookup = i % 3 > 0};
+        assert_int_equal(nx_collection_create_index(r.c, &k, NULL), NX_OK);
+        assert_int_equal(nx_collection_create_index(r.c, &n, NULL), NX_OK);
+        if (i % 5 == 0) assert_int_equal(nx_collection_drop_index(r.c, k.path, NULL), NX_OK);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(c[i].n_wrong, 0);
+    }
+    nx_collection_stats stats;
+    nx_collection_read_stats(r.c, &stats);
+    assert_true(stats.index_bytes > 0);
+    close_rig(&r);
+}
+
 /* ---- Words ---- */
 
 static bool fits(const nx_words_spec *words_spec, nx_cond_kind kind, const char *asked,
@@ -646,6 +713,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(indexes_change_no_answer),
+        cmocka_unit_test(readers_share_what_one_makes),
         cmocka_unit_test(words_are_the_index_s),
         cmocka_unit_test(lists_are_found),
     };
