@@ -296,6 +296,13 @@ static nx_status lists_of_index(const finding *f, lists *l, const nx_index *x,
     }
 }
 
+/* About what isn't there, or about a number of values: no list says. */
+static bool has_no_lists(nx_cond_kind kind)
+{
+    return kind == NX_COND_TEXT_EXCEPT || kind == NX_COND_INT_EXCEPT || kind == NX_COND_COUNT ||
+           kind == NX_COND_EMPTY || kind == NX_COND_NULL;
+}
+
 /* Not known: its rows are tested. */
 static nx_status lists_of(const finding *f, lists *l, const nx_condition *c)
 {
@@ -304,7 +311,7 @@ static nx_status lists_of(const finding *f, lists *l, const nx_condition *c)
     const nx_index_spec *spec = nx_bound_index(f->bound, c, &asked);
 
     *l = (lists){0};
-    if (!spec || c->kind == NX_COND_FILTER || c->kind == NX_COND_NESTED) return NX_OK;
+    if (!spec || has_no_lists(c->kind)) return NX_OK;
     nx_status st = nx_seg_index(f->s, &x, spec, f->err);
     return st || !x ? st : lists_of_index(f, l, x, spec, c, asked);
 }
