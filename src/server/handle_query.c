@@ -3,6 +3,9 @@
  * Idea:    older routes say what a query says; their bodies are turned into one, and all go one way.
  * Thread:  the store's desk.
  */
+#include <stdlib.h>
+
+#include "base/alloc.h"
 #include "os/clock.h"
 
 #include "server/handlers.h"
@@ -257,11 +260,13 @@ static nx_status answer_groups(asking *a, nx_jw *w, family f)
 
 /* ---- Facets ---- */
 
-static nx_status check_facet_index(asking *a, nx_str key)
+static nx_status read_facet_index(asking *a, nx_index_kind *kind, nx_str key)
 {
-    const nx_settings *settings = nx_collection_settings(a->coll);
-    bool               found = nx_qd_index(settings, key, false) != NULL;
+    const nx_settings   *settings = nx_collection_settings(a->coll);
+    const nx_index_spec *index = nx_qd_index(settings, key, false);
+    bool                 found = index != NULL;
 
+    if (found) *kind = index->kind;
     nx_settings_release(settings);
     if (found) return NX_OK;
     return nx_fail(&a->err, NX_EINVAL,
@@ -272,35 +277,107 @@ static nx_status check_facet_index(asking *a, nx_str key)
                    nx_qd_shown(key), key.p);
 }
 
+/* What an index of that kind has of the values at its path: others aren't counted. A UUID is written as
+ * uuid, one way for all its spellings. */
+static bool is_indexed(nx_index_kind kind, nx_value v, nx_point_id *uuid)
+{
+    nx_value_kind is = nx_value_kind_of(v);
+
+    switch (kind) {
+    case NX_INDEX_KEYWORD: return is == NX_VALUE_TEXT;
+    case NX_INDEX_INTEGER: return is == NX_VALUE_INT;
+    case NX_INDEX_BOOL: return is == NX_VALUE_TRUE || is == NX_VALUE_FALSE;
+    case NX_INDEX_UUID:
+        return is == NX_VALUE_TEXT && nx_id_parse_uuid(uuid, nx_value_text(v), NULL) == NX_OK;
+    default: return false;
+    }
+}
+
+typedef struct facet {
+    nx_value    value;
+    nx_point_id uuid; /* of an index of UUIDs */
+    uint64_t    count;
+    size_t      place; /* among equals */
+} facet;
+
+static int by_uuid(const void *a, const void *b)
+{
+    return nx_id_compare(((const facet *)a)->uuid, ((const facet *)b)->uuid);
+}
+
+static int by_count(const void *a, const void *b)
+{
+    const facet *x = a, *y = b;
+
+    if (x->count != y->count) return x->count > y->count ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* One for each UUID, however it is spelled. */
+static size_t merge_uuids(facet *f, size_t n)
+{
+    size_t kept = 0;
+
+    qsort(f, n, sizeof *f, by_uuid);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && nx_id_compare(f[kept - 1].uuid, f[i].uuid) == 0)
+            f[kept - 1].count += f[i].count;
+        else
+            f[kept++] = f[i];
+    }
+    for (size_t i = 0; i < kept; i++) f[i].place = i;
+    qsort(f, kept, sizeof *f, by_count);
+    return kept;
+}
+
+static nx_status write_facets(asking *a, nx_jw *w, nx_index_kind kind, const nx_facets *all,
+                              uint64_t limit)
+{
+    facet *f = nx_calloc(all->n ? all->n : 1, sizeof *f);
+    size_t n = 0;
+
+    if (!f) return nx_fail(&a->err, NX_ENOMEM, "%zu values", all->n);
+    for (size_t i = 0; i < all->n; i++) {
+        f[n] = (facet){.value = all->facets[i].value, .count = all->facets[i].count, .place = i};
+        n += is_indexed(kind, f[n].value, &f[n].uuid);
+    }
+    if (kind == NX_INDEX_UUID) n = merge_uuids(f, n);
+    nx_jw_open(w, NX_QD_RESULT, '{');
+    nx_jw_open(w, "hits", '[');
+    for (size_t i = 0; i < n && i < limit; i++) {
+        nx_jw_open(w, NULL, '{');
+        if (kind == NX_INDEX_UUID)
+            nx_qd_write_id(w, "value", f[i].uuid);
+        else
+            nx_qd_write_value(w, "value", f[i].value);
+        nx_jw_u64(w, "count", f[i].count);
+        nx_jw_close(w, '}');
+    }
+    nx_jw_close(w, ']');
+    nx_jw_close(w, '}');
+    nx_free(f);
+    return NX_OK;
+}
+
 static nx_status answer_facet(asking *a, nx_jw *w, family f)
 {
     const nx_fields *fields = a->c->route->request;
     const nx_json   *body = a->c->body;
     nx_str           key = nx_field_string(fields, body, "key");
+    uint64_t         limit = (uint64_t)nx_field_int(fields, body, "limit");
     const nx_filter *filter;
+    nx_index_kind    kind = NX_INDEX_KEYWORD;
     nx_facets        facets = {0};
     nx_path          path;
     nx_status        st = nx_path_parse(&path, key, &a->err);
 
     (void)f;
-    if (!st) st = check_facet_index(a, key);
+    if (!st) st = read_facet_index(a, &kind, key);
     if (!st) st = nx_qd_filter(&filter, a->c, a->config, nx_json_get(body, "filter"), &a->err);
-    if (!st)
-        st = nx_snapshot_facets(a->s, &path, filter, (uint64_t)nx_field_int(fields, body, "limit"),
-                                &facets, &a->err);
-    if (st) return st;
-    nx_jw_open(w, NX_QD_RESULT, '{');
-    nx_jw_open(w, "hits", '[');
-    for (size_t i = 0; i < facets.n; i++) {
-        nx_jw_open(w, NULL, '{');
-        nx_qd_write_value(w, "value", facets.facets[i].value);
-        nx_jw_u64(w, "count", facets.facets[i].count);
-        nx_jw_close(w, '}');
-    }
-    nx_jw_close(w, ']');
-    nx_jw_close(w, '}');
+    if (!st) st = nx_snapshot_facets(a->s, &path, filter, UINT64_MAX, &facets, &a->err);
+    if (!st) st = write_facets(a, w, kind, &facets, limit);
     nx_facets_free(&facets);
-    return NX_OK;
+    return st;
 }
 
 /* ---- Handlers ---- */
