@@ -25,6 +25,16 @@ def routes_of(server):
     return found
 
 
+SENDS = ("POST", "PUT", "PATCH")
+COLLECTIONS = ("/collections", "/aliases", "/cluster")
+
+
+def is_missing(method, path):
+    """What isn't there is 404, but where that is the answer itself."""
+    said = path.endswith("/exists") or (method, path) == ("DELETE", "/collections/nothing-here")
+    return "nothing-here" in path and not said
+
+
 def ways(keys):
     """Name, headers, query, and the key that they amount to (None: none at all; "": a wrong one)."""
     good, bad = keys["infer,rag,admin"], "nx-aaaaaaaa-" + "A" * 43
@@ -107,7 +117,8 @@ class Table(harness.Case):
         self.assertEqual({scope for _, _, scope in self.routes} - {"rag"}, {"public", "infer", "admin"})
         self.assertGreater(len(self.routes), 25)
         for method, path, scope in self.routes:
-            private = path.startswith(("/v1/", "/llm/", "/admin/", "/rag/")) or path == "/metrics"
+            private = path.startswith(("/v1/", "/llm/", "/admin/", "/rag/", *COLLECTIONS)) or \
+                path == "/metrics"
             if path != "/llm/health":
                 self.assertEqual(scope != "public", private, (method, path))
 
@@ -115,7 +126,7 @@ class Table(harness.Case):
         n = 0
         for method, path, scope in self.routes:
             # A body that isn't JSON: where a key opens, the fields refuse, so nothing is changed.
-            body = b"{" if method == "POST" else None
+            body = b"{" if method in SENDS else None
             for name, headers, query, key in ways(self.keys):
                 got = self.server.ask(method, path + ("?" + query if query else ""), body, headers)
                 what = f"{method} {path}, {name}: {got}"
@@ -125,9 +136,9 @@ class Table(harness.Case):
                     self.assertEqual(got.headers.get("www-authenticate"), "Bearer", what)
                 elif verdict == LACKS_SCOPE:
                     self.assertEqual(got.status, 403, what)
-                elif method == "POST":
+                elif method in SENDS:
                     self.assertIn(got.status, (400, 422), what)
-                elif "nothing-here" in path:
+                elif is_missing(method, path):
                     self.assertEqual(got.status, 404, what)
                 else:
                     self.assertIn(got.status, (200, 302), what)
@@ -140,6 +151,10 @@ class Table(harness.Case):
 
     def is_error_of(self, path, got, what):
         """In the dialect of the route."""
+        if path.startswith(COLLECTIONS):
+            self.assertTrue(got.headers["content-type"].startswith("text/plain"), what)
+            self.assertTrue(got.body, what)
+            return
         if path.startswith("/v1/"):
             self.assertEqual(set(got.json["error"]), {"message", "type", "param", "code"}, what)
             kind = "authentication_error" if got.status == 401 else "permission_error"
@@ -174,8 +189,10 @@ class Table(harness.Case):
                              tail[0] + "/%2e%2e" + path, path.replace("/", "%2f"), path + "%00",
                              path + "%20", path + ";x", path + "%3f", path + ".json",
                              "/%76%31" + path[3:] if path.startswith("/v1") else path + "%2f"):
-                got = self.server.ask(method, spelling, b"{" if method == "POST" else None)
-                self.assertIn(got.status, (400, 401, 404), f"{method} {spelling}: {got}")
+                got = self.server.ask(method, spelling, b"{" if method in SENDS else None)
+                # A collection's name with a slash in it is told so; /collections/ is /collections.
+                told = (400, 401, 404, 405, 422) if path.startswith(COLLECTIONS) else (400, 401, 404)
+                self.assertIn(got.status, told, f"{method} {spelling}: {got}")
             for other in ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "get",
                           "PROPFIND", "GET\t", "X" * 40):
                 got = self.server.raw(f"{other} {path} HTTP/1.1\r\nHost: localhost\r\n"
@@ -188,7 +205,7 @@ class Table(harness.Case):
         seen = set()
         for method, path, _ in self.routes:
             for headers in ({}, self.server.bearer(self.keys["infer,rag,admin"])):
-                got = self.server.ops(method, path, b"{" if method == "POST" else None, headers)
+                got = self.server.ops(method, path, b"{" if method in SENDS else None, headers)
                 if path in probes:
                     self.assertEqual(got.status, 200, f"{method} {path}: {got}")
                     seen.add(path)
@@ -200,9 +217,9 @@ class Table(harness.Case):
         """Whoever may open it (its owner) may do everything, with or without a key."""
         for method, path, _ in self.routes:
             for headers in ({}, {"Authorization": "Bearer wrong"}):
-                got = self.server.control(method, path, b"{" if method == "POST" else None, headers)
-                expected = (400, 422) if method == "POST" else \
-                    (404,) if "nothing-here" in path else (200, 302)
+                got = self.server.control(method, path, b"{" if method in SENDS else None, headers)
+                expected = (400, 422) if method in SENDS else \
+                    (404,) if is_missing(method, path) else (200, 302)
                 self.assertIn(got.status, expected, f"{method} {path}: {got}")
         for name in ("control.sock", "nexus.db", "pepper"):
             mode = os.stat(os.path.join(self.server.data, name)).st_mode
