@@ -106,7 +106,6 @@ typedef struct tally {
     const uint32_t *indices; /* [n], ascending */
     size_t          n;
     uint64_t       *df; /* [n] */
-    uint64_t        n_points;
 } tally;
 
 static void count_vector(void *ctx, const nx_block *b, const nx_vector *v)
@@ -114,7 +113,6 @@ static void count_vector(void *ctx, const nx_block *b, const nx_vector *v)
     tally *t = ctx;
 
     (void)b;
-    t->n_points++;
     for (size_t i = 0, k = 0; i < t->n && k < (size_t)v->n;) {
         if (t->indices[i] == v->indices[k])
             t->df[i++]++, k++;
@@ -156,14 +154,11 @@ static nx_status unreadable(const nx_seg *seg, nx_error *err)
 static nx_status count_seg(const nx_snapshot *s, nx_seg *seg, int32_t slot, tally *t,
                            nx_list *lists, uint64_t *df, nx_error *err)
 {
-    uint64_t  n = 0;
     counting  c = {seg, lists, df, t->n, s->seq};
-    nx_status st = nx_seg_count_present(seg, &n, slot, s->seq, err);
+    nx_status st = nx_seg_lists(seg, lists, slot, t->indices, t->n, err);
 
-    if (!st) st = nx_seg_lists(seg, lists, slot, t->indices, t->n, err);
     if (!st && !nx_fault_run(do_count, &c)) st = unreadable(seg, err);
     for (size_t i = 0; !st && i < t->n; i++) t->df[i] += df[i];
-    t->n_points += n;
     return st;
 }
 
@@ -195,7 +190,7 @@ static nx_status weigh(nx_snapshot *s, int32_t slot, float *weights, const uint3
     nx_status st = count_all(s, slot, &t, err);
     for (size_t i = 0; !st && i < n; i++) {
         double df = (double)t.df[i];
-        weights[i] *= (float)log(((double)t.n_points - df + 0.5) / (df + 0.5) + 1);
+        weights[i] *= (float)log(((double)nx_snapshot_count(s) - df + 0.5) / (df + 0.5) + 1);
     }
     nx_free(t.df);
     return st;
