@@ -39,9 +39,9 @@ typedef struct packing {
     nx_buf        piece; /* a head, and blocks */
     uint32_t      head_crc;
 
-    nx_progress_fn progress;
-    void          *ctx;
-    nx_error      *err;
+    nx_copy_fn progress;
+    void      *ctx;
+    nx_error  *err;
 } packing;
 
 /* ---- Which rows ---- */
@@ -265,8 +265,8 @@ static nx_status pack(packing *x, const char *path)
     return st;
 }
 
-nx_status nx_collection_export(nx_collection *c, const char *path, nx_progress_fn progress,
-                               void *ctx, nx_export_report *report, nx_error *err)
+nx_status nx_collection_export(nx_collection *c, const char *path, nx_copy_fn progress, void *ctx,
+                               nx_export_report *report, nx_error *err)
 {
     nx_error  inner = {0};
     packing  *x = nx_calloc(1, sizeof *x);

@@ -192,7 +192,7 @@ static nx_status put_in_place(nx_store *s, nx_coming *x, const names *p, const c
 }
 
 nx_status nx_store_import_collection(nx_store *s, nx_str name, const char *path, bool replace,
-                                     nx_progress_fn progress, void *ctx, nx_error *err)
+                                     nx_copy_fn progress, void *ctx, nx_error *err)
 {
     char      folder[NX_FOLDER_MAX + 1], text[NX_COLLECTION_NAME_MAX + 1];
     nx_coming coming = {.name = name};

@@ -131,7 +131,7 @@ nx_status nx_store_list_aliases(nx_store *store, nx_alias **out, size_t *n, nx_e
 /* ---- One collection as one file ---- */
 
 /* done of total bytes; false: stop (NX_ECANCELLED). */
-typedef bool (*nx_progress_fn)(void *ctx, uint64_t done, uint64_t total);
+typedef bool (*nx_copy_fn)(void *ctx, uint64_t done, uint64_t total);
 
 typedef struct nx_export_report {
     uint64_t bytes, n_points, seq;
@@ -140,13 +140,13 @@ typedef struct nx_export_report {
 
 /* Write what a reader sees now into the file at path: written aside, synced, renamed. Writers go on
  * meanwhile. Errors leave no file: NX_EFULL, NX_EIO, NX_ECANCELLED, NX_ENOMEM, NX_EFORMAT. */
-nx_status nx_collection_export(nx_collection *c, const char *path, nx_progress_fn progress,
-                               void *ctx, nx_export_report *report, nx_error *err);
+nx_status nx_collection_export(nx_collection *c, const char *path, nx_copy_fn progress, void *ctx,
+                               nx_export_report *report, nx_error *err);
 
 /* Make collection `name` from such a file; where there is one, it is replaced in one step, once every
  * byte of the file was checked (replace false: NX_EBUSY instead). NX_EFORMAT names the fault. */
 nx_status nx_store_import_collection(nx_store *store, nx_str name, const char *path, bool replace,
-                                     nx_progress_fn progress, void *ctx, nx_error *err);
+                                     nx_copy_fn progress, void *ctx, nx_error *err);
 
 /* Do what the background thread does when nobody writes, until nothing is left to do. NX_EFULL,
  * NX_EIO, NX_ENOMEM: what is left stays for the next time. */

@@ -39,9 +39,9 @@ typedef struct unpacking {
     uint64_t    n_points;
     nx_point_id last;
 
-    nx_progress_fn progress;
-    void          *ctx;
-    nx_error      *err;
+    nx_copy_fn progress;
+    void      *ctx;
+    nx_error  *err;
 } unpacking;
 
 /* ---- Reading, with every number checked ---- */
@@ -250,7 +250,7 @@ static nx_status unpack(unpacking *x)
     return st ? st : write_rest(x);
 }
 
-nx_status nx_unpack(nx_disk *disk, const char *dir, const char *path, nx_progress_fn progress,
+nx_status nx_unpack(nx_disk *disk, const char *dir, const char *path, nx_copy_fn progress,
                     void *ctx, nx_error *err)
 {
     nx_error  inner = {0};
