@@ -73,6 +73,13 @@
     X(admin_keys_list)                                                                             \
     X(admin_keys_revoke)                                                                           \
     X(admin_stop)                                                                                  \
+    X(admin_export)                                                                                \
+    X(admin_check)                                                                                 \
+    X(admin_reopen)                                                                                \
+    X(admin_import)                                                                                \
+    X(admin_backup)                                                                                \
+    X(admin_backup_state)                                                                          \
+    X(admin_backup_stop)                                                                           \
     X(startupz)                                                                                    \
     X(livez)                                                                                       \
     X(readyz)                                                                                      \

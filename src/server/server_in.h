@@ -14,6 +14,12 @@
 /* Where a request came in: tags of nx_listen. */
 enum { NX_TAG_MAIN = 1, NX_TAG_OPS, NX_TAG_CONTROL, NX_TAG_QDRANT };
 
+/* A file that is being written or read: one at a time (handle_backup.c). */
+typedef struct nx_copying {
+    atomic_bool          busy, cancel;
+    atomic_uint_fast64_t done, total; /* bytes */
+} nx_copying;
+
 struct nx_server {
     nx_server_options    opt;
     nx_datadir           dir;
@@ -27,6 +33,7 @@ struct nx_server {
     nx_desk             *desk; /* what may take long: long bodies, files, the disk */
     nx_desk             *ends; /* the ends of answers: quick, and behind no long body */
     nx_vault             vault;
+    nx_copying           copying;
     nx_httpd            *httpd;
     nx_field_limits      limits;
     nx_buf               openapi;
