@@ -79,6 +79,9 @@ int nx_cmd_serve(int argc, char **argv);
 int nx_cmd_ps(int argc, char **argv);
 int nx_cmd_stop(int argc, char **argv);
 int nx_cmd_key(int argc, char **argv);
+int nx_cmd_collection(int argc, char **argv);
+int nx_cmd_backup(int argc, char **argv);
+int nx_cmd_restore(int argc, char **argv);
 
 /* ---- Options (option.c, option_help.c) ------------------------------------------------------ */
 
