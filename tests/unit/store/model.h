@@ -536,7 +536,7 @@ static inline void model_weigh(const model *m, const uint32_t *indices, float *v
 {
     double n_points = 0;
 
-    for (int i = 0; i < MODEL_IDS; i++) n_points += m->p[i].there && m->p[i].has[2];
+    for (int i = 0; i < MODEL_IDS; i++) n_points += m->p[i].there;
     for (int q = 0; q < n; q++) {
         double df = 0;
         for (int i = 0; i < MODEL_IDS; i++) df += model_entry(&m->p[i], indices[q]) >= 0;
