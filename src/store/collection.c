@@ -14,7 +14,7 @@
 
 enum { PATH_CAP = 4096 };
 
-/* A log replays at some 500 MB/s, and is at most 3 times as long (write.c). */
+/* A log replays at some 500 MB/s, and is at most twice as long (write.c). */
 #define HEAD_BYTES_DEFAULT ((uint64_t)32 << 20)
 
 /* ---- Failures that stay ---- */

@@ -81,14 +81,14 @@ nx_status nx_wait_synced(nx_collection *c, uint64_t seq, nx_error *err)
 /* ---- Writing ---- */
 
 /* Room in the head: it is frozen when it is large. While the one before is still being flushed, the
- * log may grow to three times the size of a head, which bounds what is replayed; then the writer
+ * log may grow to twice the size of a head, which bounds what is replayed; then the writer
  * waits, or does the flushing itself. Under lock, which is let go. */
 static nx_status make_room(nx_collection *c, nx_error *err)
 {
     nx_status st = NX_OK;
 
     while (!st) {
-        bool full = nx_wal_bytes(&c->log) >= 3 * c->head_bytes_max ||
+        bool full = nx_wal_bytes(&c->log) >= 2 * c->head_bytes_max ||
                     nx_head_n_rows(c->head) >= NX_HEAD_ROWS_MAX / 2;
         if (c->frozen && full) {
             st = nx_tidy_wait(c, err);

@@ -394,7 +394,7 @@ static void run_shape(const shape *s, int n, uint64_t seed, int n_base)
     nx_dir_remove_all(r.dir, NULL);
     if (r.open_ns_max > OPEN_NS_MAX) die("open", "took more than a second");
     uint64_t head = s->head_bytes ? s->head_bytes : (uint64_t)32 << 20;
-    if (r.log_bytes_max > 4 * head) die("open", "the log is longer than its limit");
+    if (r.log_bytes_max > 3 * head) die("open", "the log is longer than its limit");
 }
 
 int main(int argc, char **argv)
