@@ -34,7 +34,7 @@ except ImportError as why:
     sys.exit(77)
 
 import qdrant_judge as judge  # noqa: E402
-from qdrant_random import DISTANCES, INDEXES, OTHER, POINTS, Draw, Space  # noqa: E402
+from qdrant_random import INDEXES, OTHER, POINTS, Draw, Space  # noqa: E402
 
 SEEDS = int(os.environ.get("NX_QDRANT_SEEDS", "2"))
 FIRST = int(os.environ.get("NX_QDRANT_FIRST", "1"))
@@ -112,17 +112,11 @@ def setting_up(rng, space):
 
 
 def with_threshold(local, draw, method, arguments):
-    """A number for "median"; none where local mode compares the wrong way round."""
+    """A number for "median"."""
     if arguments.get("score_threshold") != "median":
         return method, arguments
     arguments = dict(arguments)
     del arguments["score_threshold"]
-    query, slot = arguments["query"], arguments.get("using") or ""
-    strategy = query.recommend.strategy if isinstance(query, m.RecommendQuery) else None
-    kind = draw.space.slots.get(slot, ("sparse", 0, None))
-    if strategy in (m.RecommendStrategy.BEST_SCORE, m.RecommendStrategy.SUM_SCORES) and \
-            kind[2] in DISTANCES[2:]:
-        return method, arguments
     hits = local.call(method, {**arguments, "limit": judge.ALL, "offset": 0, "with_payload": False,
                                "with_vectors": False}).points
     threshold = judge.median_score(hits, draw.rng.choice)
