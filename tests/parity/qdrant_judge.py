@@ -126,9 +126,9 @@ class Local:
     @staticmethod
     def push_down(arguments, name):
         prefetch = arguments.get("prefetch")
-        ids = mentioned(arguments.get("query"), prefetch, arguments.get("lookup_from"), name)
-        if not prefetch or not (ids or arguments.get("query_filter")):
+        if not prefetch:
             return
+        ids = mentioned(arguments.get("query"), prefetch, arguments.get("lookup_from"), name)
         but = m.Filter(must_not=[m.HasIdCondition(has_id=ids)]) if ids else None
         arguments["query_filter"] = merged(but, arguments.get("query_filter"))
         arguments["prefetch"] = pushed_down(prefetch, arguments["query_filter"])

@@ -216,7 +216,7 @@ class Indexes(Case):
 
     def test_facet_wants_a_match_index(self):
         other = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
-        self.payloads({"k": "a", "u": UUID}, {"k": ["a", "b", "a"], "u": UUID},
+        self.payloads({"k": "a", "u": UUID.upper()}, {"k": ["a", "b", "a"], "u": UUID},
                       {"k": 1, "u": other}, {"k": "b"}, {"k": "a", "u": "no uuid"})
         self.refused(400, "No appropriate index for faceting: `k`", self.q.facet, "p", "k")
         self.q.create_payload_index("p", "k", "float")
