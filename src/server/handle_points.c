@@ -245,8 +245,11 @@ static const nx_json *query_of_order(reading *r, const nx_json *order)
     m[1].value.type = NX_JSON_OBJECT;
     m[1].value.object.members = m;
     m[1].value.object.n = 1;
-    m[2] = (nx_json_member){.key = NX_STR("limit"),
-                            .value = {.type = NX_JSON_INT, .i = (int64_t)limit_of(r)}};
+    /* As it is: a point with several values stands there several times. */
+    m[2] =
+        (nx_json_member){.key = NX_STR("limit"),
+                         .value = {.type = NX_JSON_INT,
+                                   .i = nx_field_int(r->c->route->request, r->c->body, "limit")}};
     m[3].key = NX_STR("filter");
     if (filter) m[3].value = *filter;
     body->type = NX_JSON_OBJECT;

@@ -213,6 +213,10 @@ class Indexes(Case):
         self.assertEqual([(p.id, p.order_value) for p in self.q.scroll("p", order_by="n")[0]],
                          [(4, 0), (2, 1), (5, 1.5), (1, 2), (4, 5)])
         self.refused(400, ".", self.q.scroll, "p", order_by="n", offset=2)
+        self.q.delete("p", [1, 2, 3, 5])    # more values than points
+        for limit in (2, 3, 99):
+            self.assertEqual([p.order_value for p in self.q.scroll("p", order_by="n", limit=limit)[0]],
+                             [0, 5])
 
     def test_facet_wants_a_match_index(self):
         other = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
