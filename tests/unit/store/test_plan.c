@@ -85,8 +85,9 @@ static double idf(const model *m, uint32_t index)
     double n = 0, df = 0;
 
     for (int i = 0; i < MODEL_IDS; i++) {
-        if (!m->p[i].there || !m->p[i].has[2]) continue;
-        n++;
+        if (!m->p[i].there) continue;
+        n++; /* all points count, also those that lack the vector */
+        if (!m->p[i].has[2]) continue;
         for (int k = 0; k < m->p[i].n_sparse; k++) df += m->p[i].indices[k] == index;
     }
     return log((n - df + 0.5) / (df + 0.5) + 1);
