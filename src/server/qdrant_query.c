@@ -146,6 +146,14 @@ const nx_index_spec *nx_qd_index(const nx_settings *settings, nx_str key, bool r
     return NULL;
 }
 
+/* An index knows values of its own kind alone. */
+static nx_order_of order_of(const nx_index_spec *index)
+{
+    return index->kind == NX_INDEX_INTEGER ? NX_ORDER_OF_INTEGERS
+           : index->kind == NX_INDEX_FLOAT ? NX_ORDER_OF_NUMBERS
+                                           : NX_ORDER_OF_TIMES;
+}
+
 static nx_status read_start(nx_qd_query *q, nx_order_value *out, const nx_json *v)
 {
     *out = (nx_order_value){0};
@@ -177,7 +185,8 @@ static nx_status read_order(nx_qd_query *q, nx_plan *p, const nx_json *v)
         return nx_fail(q->err, NX_EINVAL,
                        NX_QD_FORMAT
                        "order_by.direction: unknown variant, expected `asc` or `desc`");
-    if (!nx_qd_index(q->settings, key->text, true))
+    const nx_index_spec *index = nx_qd_index(q->settings, key->text, true);
+    if (!index)
         return nx_fail(q->err, NX_EINVAL,
                        NX_QD_WRONG
                        "No range index for `order_by` key: `%.*s`. Please create one to "
@@ -186,6 +195,7 @@ static nx_status read_order(nx_qd_query *q, nx_plan *p, const nx_json *v)
                        "#payload-index to see which payload schemas support Range "
                        "conditions",
                        nx_qd_shown(key->text), key->text.p);
+    p->order.of = order_of(index);
     p->order.has_start = !nx_json_absent(start);
     return p->order.has_start ? read_start(q, &p->order.start, start) : NX_OK;
 }

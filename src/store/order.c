@@ -6,22 +6,26 @@
 #include "base/alloc.h"
 
 typedef struct values {
+    nx_order_of     of;
     nx_order_value *v;
     size_t          n, cap;
     bool            failed;
 } values;
 
-static bool value_of(nx_order_value *out, nx_value v)
+static bool value_of(nx_order_value *out, nx_value v, nx_order_of of)
 {
     int64_t time;
 
     switch (nx_value_kind_of(v)) {
-    case NX_VALUE_INT: *out = (nx_order_value){.i = nx_value_int(v)}; return true;
+    case NX_VALUE_INT:
+        *out = (nx_order_value){.i = nx_value_int(v)};
+        return of != NX_ORDER_OF_TIMES;
     case NX_VALUE_UINT:
     case NX_VALUE_FLOAT:
         *out = (nx_order_value){.is_float = true, .f = nx_value_float(v)};
-        return true;
+        return of == NX_ORDER_OF_ANY || of == NX_ORDER_OF_NUMBERS;
     case NX_VALUE_TEXT:
+        if (of == NX_ORDER_OF_INTEGERS || of == NX_ORDER_OF_NUMBERS) return false;
         if (!nx_time_parse(&time, nx_value_text(v))) return false;
         *out = (nx_order_value){.i = time};
         return true;
@@ -38,7 +42,7 @@ static bool add(values *all, nx_value v)
 {
     nx_order_value x;
 
-    if (!value_of(&x, v)) return true;
+    if (!value_of(&x, v, all->of)) return true;
     if (all->n == all->cap) {
         size_t          cap = all->cap ? 2 * all->cap : 16;
         nx_order_value *more = nx_realloc(all->v, cap, sizeof *more);
@@ -84,7 +88,7 @@ static bool counts(const nx_plan *plan, nx_order_value v)
 nx_status nx_order_push(nx_ranks *best, const nx_plan *plan, nx_point_id id, nx_value payload,
                         nx_error *err)
 {
-    values    all = {0};
+    values    all = {.of = plan->order.of};
     nx_status st = NX_OK;
 
     nx_path_visit(&plan->order.path, payload, look, &all);

@@ -51,6 +51,14 @@ typedef struct nx_order_value {
     };
 } nx_order_value;
 
+/* Which values count. */
+typedef enum nx_order_of {
+    NX_ORDER_OF_ANY,
+    NX_ORDER_OF_INTEGERS, /* no 1.0, no time */
+    NX_ORDER_OF_NUMBERS,
+    NX_ORDER_OF_TIMES,
+} nx_order_of;
+
 typedef struct nx_plan nx_plan;
 struct nx_plan {
     nx_plan_kind kind;
@@ -64,6 +72,7 @@ struct nx_plan {
         };
         struct { /* ORDER */
             nx_path        path;
+            nx_order_of    of;
             bool           descending, has_start;
             nx_order_value start; /* the first value that counts */
         } order;
