@@ -318,28 +318,39 @@ static nx_status add_overwrite_payload(const adding *a)
     return st ? st : change_points(a, overwrite_change, &p);
 }
 
+typedef struct removal {
+    nx_str *paths; /* [n] */
+    size_t  n;
+} removal;
+
 static nx_status remove_change(const adding *a, const void *what, const nx_point_id *id,
                                const nx_filter *f)
 {
-    const nx_str *path = what;
+    const removal *x = what;
+    nx_status      st = NX_OK;
 
-    if (id) return nx_writes_remove_payload(a->b, *id, *path, a->err);
-    return nx_writes_remove_payload_if(a->b, f, *path, a->err);
+    if (!id) return nx_writes_remove_payload_if(a->b, f, x->paths, x->n, a->err);
+    for (size_t i = 0; !st && i < x->n; i++)
+        st = nx_writes_remove_payload(a->b, *id, x->paths[i], a->err);
+    return st;
 }
 
 static nx_status add_delete_payload(const adding *a)
 {
     const nx_json *keys = nx_json_get(a->body, "keys");
+    removal        x = {NULL, 0};
     nx_status      st = NX_OK;
 
     if (!keys || keys->type != NX_JSON_ARRAY) return wrong(a, "missing field `keys`");
-    for (size_t i = 0; !st && i < keys->array.n; i++) {
-        const nx_json *key = &keys->array.items[i];
+    if (keys->array.n) x.paths = nx_arena_alloc(&a->c->kept, keys->array.n, sizeof *x.paths);
+    if (keys->array.n && !x.paths) return nx_fail(a->err, NX_ENOMEM, "%zu keys", keys->array.n);
+    for (; !st && x.n < keys->array.n; x.n++) {
+        const nx_json *key = &keys->array.items[x.n];
         if (key->type != NX_JSON_STRING) return wrong(a, "keys: expected strings");
+        x.paths[x.n] = key->text;
         st = check_removal(a, key->text);
-        if (!st) st = change_points(a, remove_change, &key->text);
     }
-    return st;
+    return st || !x.n ? st : change_points(a, remove_change, &x);
 }
 
 static nx_status clear_change(const adding *a, const void *what, const nx_point_id *id,

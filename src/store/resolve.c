@@ -245,8 +245,9 @@ static nx_status resolve_one(resolving *r, const nx_op *op, nx_point_id id)
     return NX_OK;
 }
 
-/* First which points, then what becomes of them: a change doesn't make another point fit. */
-static nx_status resolve_all(resolving *r, const nx_op *op, const nx_filter *filter)
+/* First which points, then what becomes of them by [n] operations: a change doesn't make another point
+ * fit, nor keep one from what follows. */
+static nx_status resolve_all(resolving *r, const nx_op *ops, size_t n, const nx_filter *filter)
 {
     looking   l = {.r = r,
                    .match = {.filter = filter, .config = config_of(r), .settings = r->settings},
@@ -254,7 +255,8 @@ static nx_status resolve_all(resolving *r, const nx_op *op, const nx_filter *fil
     nx_status st = look(&l);
 
     for (size_t i = 0; !st && i < l.ids.len; i += sizeof(nx_point_id))
-        st = resolve_one(r, op, *(const nx_point_id *)(const void *)(l.ids.data + i));
+        for (size_t k = 0; !st && k < n; k++)
+            st = resolve_one(r, &ops[k], *(const nx_point_id *)(const void *)(l.ids.data + i));
     nx_match_free(&l.match);
     nx_buf_free(&l.ids);
     return st;
@@ -267,7 +269,7 @@ static nx_status resolve_where(resolving *r, const nx_op *op)
     nx_filter    filter = {.must = &is, .n_must = 1};
     nx_status    st = nx_path_parse(&is.path, path_of(r, op), r->err);
 
-    return st ? st : resolve_all(r, op, &filter);
+    return st ? st : resolve_all(r, op, 1, &filter);
 }
 
 nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_writes *b, nx_write_result *result,
@@ -277,12 +279,13 @@ nx_status nx_resolve(nx_stage *g, nx_buf *record, const nx_writes *b, nx_write_r
     resolving          r = {g, record, b, result, settings, {.max = NX_PAYLOAD_MAX}, err};
     nx_status          st = NX_OK;
 
-    for (size_t i = 0; !st && i < b->n; i++) {
+    for (size_t i = 0, n; !st && i < b->n; i += n) {
         const nx_op *op = &b->ops[i];
+        for (n = 1; i + n < b->n && op[n].same;) n++;
         if (op->kind == NX_OP_DELETE_WHERE)
             st = resolve_where(&r, op);
         else if (op->all)
-            st = resolve_all(&r, op, op->all);
+            st = resolve_all(&r, op, n, op->all);
         else
             st = resolve_one(&r, op, op->id);
     }

@@ -224,8 +224,9 @@ nx_status nx_writes_set_payload_if(nx_writes *b, const nx_filter *filter, nx_val
                                    nx_str path, nx_error *err);
 nx_status nx_writes_overwrite_payload_if(nx_writes *b, const nx_filter *filter, nx_value object,
                                          nx_error *err);
-nx_status nx_writes_remove_payload_if(nx_writes *b, const nx_filter *filter, nx_str path,
-                                      nx_error *err);
+/* [n] paths, all of them from the same points. */
+nx_status nx_writes_remove_payload_if(nx_writes *b, const nx_filter *filter, const nx_str *paths,
+                                      size_t n, nx_error *err);
 nx_status nx_writes_clear_payload_if(nx_writes *b, const nx_filter *filter, nx_error *err);
 /* Bits of slots. */
 nx_status nx_writes_delete_vectors_if(nx_writes *b, const nx_filter *filter, uint64_t slots,

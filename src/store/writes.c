@@ -216,12 +216,14 @@ nx_status nx_writes_overwrite_payload_if(nx_writes *b, const nx_filter *filter, 
     return st ? st : overwrite_payload(b, (nx_op){.all = filter}, object, err);
 }
 
-nx_status nx_writes_remove_payload_if(nx_writes *b, const nx_filter *filter, nx_str path,
-                                      nx_error *err)
+nx_status nx_writes_remove_payload_if(nx_writes *b, const nx_filter *filter, const nx_str *paths,
+                                      size_t n, nx_error *err)
 {
     nx_status st = check_filter(b, filter, err);
 
-    return st ? st : remove_payload(b, (nx_op){.all = filter}, path, err);
+    for (size_t i = 0; !st && i < n; i++)
+        st = remove_payload(b, (nx_op){.all = filter, .same = i > 0}, paths[i], err);
+    return st;
 }
 
 nx_status nx_writes_clear_payload_if(nx_writes *b, const nx_filter *filter, nx_error *err)

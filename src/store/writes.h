@@ -20,6 +20,7 @@ typedef struct nx_op {
     nx_put_mode      mode;
     nx_point_id      id;
     const nx_filter *all;         /* not the point `id`: each for which it holds */
+    bool             same;        /* with all: the points that the operation before it found */
     const nx_filter *only;        /* the point `id`, when it holds for it; NULL: in any case */
     size_t           block;       /* where in data; PUT and VECTORS */
     size_t           value, path; /* likewise */

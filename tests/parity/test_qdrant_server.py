@@ -167,6 +167,11 @@ class Payloads(Case):
         self.q.delete_payload("p", ["a.b", "l[].x", '"k.k"', "no.such[].thing"], points=[1])
         self.assertEqual(self.payload(1), {"a": {"c": 2}, "l": [{"y": 2}, {}], "m": [1, 2, 3]})
 
+    def test_all_keys_go_from_the_points_of_a_filter(self):
+        self.payloads({"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 2})
+        self.q.delete_payload("p", ["a", "b"], points=m.Filter(must=[self.match("a", 1)]))
+        self.assertEqual([self.payload(1), self.payload(2)], [{"c": 1}, {"a": 2, "b": 2}])
+
     def test_points_do_not_share_what_was_set(self):
         self.payloads({}, {})
         self.q.set_payload("p", {"o": {"x": 1}}, points=[1, 2])

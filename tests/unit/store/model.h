@@ -251,7 +251,7 @@ static inline nx_status model_if(nx_writes *batch, model *m, uint64_t *rng)
     case 0: st = nx_writes_delete_if(batch, f, NULL); break;
     case 1: st = nx_writes_set_payload_if(batch, f, v, NX_STR(""), NULL); break;
     case 2: st = nx_writes_overwrite_payload_if(batch, f, v, NULL); break;
-    case 3: st = nx_writes_remove_payload_if(batch, f, NX_STR("k1"), NULL); break;
+    case 3: st = nx_writes_remove_payload_if(batch, f, (nx_str[]){NX_STR("k1")}, 1, NULL); break;
     case 4: st = nx_writes_clear_payload_if(batch, f, NULL); break;
     default: st = nx_writes_delete_vectors_if(batch, f, 1 << 0 | 1 << 3, NULL); break;
     }
