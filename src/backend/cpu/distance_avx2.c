@@ -35,7 +35,8 @@ NX_INLINE float step1(kind k, float acc, float q, float x)
 }
 
 /* Fold, after the numbers past the last whole sixteen. */
-NX_INLINE float finish(kind k, __m256 lo, __m256 hi, const float *q, const float *x, int32_t D)
+NX_INLINE float finish(kind k, nx_dtype dtype, __m256 lo, __m256 hi, const float *q,
+                       const uint8_t *x, int32_t D)
 {
     int32_t done = D / 16 * 16;
     float   acc[16];
@@ -43,43 +44,38 @@ NX_INLINE float finish(kind k, __m256 lo, __m256 hi, const float *q, const float
     if (done == D) return nx_fold16(lo, hi);
     _mm256_storeu_ps(acc, lo);
     _mm256_storeu_ps(acc + 8, hi);
-    for (int32_t i = done; i < D; i++) acc[i - done] = step1(k, acc[i - done], q[i], x[i]);
+    for (int32_t i = done; i < D; i++)
+        acc[i - done] = step1(k, acc[i - done], q[i], nx_load1(x, dtype, i));
     return nx_fold16(_mm256_loadu_ps(acc), _mm256_loadu_ps(acc + 8));
 }
 
-NX_INLINE float one_row(kind k, const float *q, const float *x, int32_t D)
+NX_INLINE float one_row(kind k, nx_dtype dtype, const float *q, const uint8_t *x, int32_t D)
 {
-    __m256 lo = _mm256_setzero_ps(), hi = lo;
+    __m256 lo = _mm256_setzero_ps(), hi = lo, a, b;
 
     for (int32_t i = 0; i + 16 <= D; i += 16) {
-        lo = step(k, lo, _mm256_loadu_ps(q + i), _mm256_loadu_ps(x + i));
-        hi = step(k, hi, _mm256_loadu_ps(q + i + 8), _mm256_loadu_ps(x + i + 8));
+        nx_load16(&a, &b, x, dtype, i);
+        lo = step(k, lo, _mm256_loadu_ps(q + i), a);
+        hi = step(k, hi, _mm256_loadu_ps(q + i + 8), b);
     }
-    return finish(k, lo, hi, q, x, D);
+    return finish(k, dtype, lo, hi, q, x, D);
 }
 
-NX_INLINE void all_rows(kind k, float *out, const float *q, const float *rows, int64_t n,
-                        int64_t stride, int32_t D)
-{
-    for (int64_t r = 0; r < n; r++) out[r] = one_row(k, q, rows + r * stride, D);
-}
+/* Kind and type are constants here, so that every function has its own loop. */
+#define OF_ROWS(NAME, KIND, DTYPE, type)                                                           \
+    static void NAME(float *out, const float *q, const type *rows, int64_t n, int64_t stride,      \
+                     int32_t D)                                                                    \
+    {                                                                                              \
+        for (int64_t r = 0; r < n; r++)                                                            \
+            out[r] = one_row(KIND, DTYPE, q, (const uint8_t *)(rows + r * stride), D);             \
+    }
 
-static void dot(float *out, const float *q, const float *rows, int64_t n, int64_t stride, int32_t D)
-{
-    all_rows(DOT, out, q, rows, n, stride, D);
-}
-
-static void euclid(float *out, const float *q, const float *rows, int64_t n, int64_t stride,
-                   int32_t D)
-{
-    all_rows(EUCLID, out, q, rows, n, stride, D);
-}
-
-static void manhattan(float *out, const float *q, const float *rows, int64_t n, int64_t stride,
-                      int32_t D)
-{
-    all_rows(MANHATTAN, out, q, rows, n, stride, D);
-}
+OF_ROWS(dot, DOT, NX_DTYPE_F32, float)
+OF_ROWS(euclid, EUCLID, NX_DTYPE_F32, float)
+OF_ROWS(manhattan, MANHATTAN, NX_DTYPE_F32, float)
+OF_ROWS(dot_f16, DOT, NX_DTYPE_F16, uint16_t)
+OF_ROWS(euclid_f16, EUCLID, NX_DTYPE_F16, uint16_t)
+OF_ROWS(manhattan_f16, MANHATTAN, NX_DTYPE_F16, uint16_t)
 
 NX_INLINE __m256i add_codes(__m256i sum, const int8_t *q, const int8_t *x)
 {
@@ -133,5 +129,8 @@ const nx_distance_ops nx_distances_avx2 = {
     .dot = dot,
     .euclid = euclid,
     .manhattan = manhattan,
+    .dot_f16 = dot_f16,
+    .euclid_f16 = euclid_f16,
+    .manhattan_f16 = manhattan_f16,
     .dot_i8 = dot_i8,
 };

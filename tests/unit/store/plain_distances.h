@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "num/half.h"
 #include "tensor/distance.h"
 
 static inline float plain_fold(float acc[16])
@@ -14,21 +15,35 @@ static inline float plain_fold(float acc[16])
     return acc[0];
 }
 
-#define PLAIN(name, step)                                                                          \
-    static void name(float *out, const float *q, const float *rows, int64_t n, int64_t stride,     \
+static inline float plain_f32(float x)
+{
+    return x;
+}
+
+#define PLAIN(name, type, widen, step)                                                             \
+    static void name(float *out, const float *q, const type *rows, int64_t n, int64_t stride,      \
                      int32_t D)                                                                    \
     {                                                                                              \
         for (int64_t r = 0; r < n; r++) {                                                          \
-            const float *x = rows + r * stride;                                                    \
-            float        acc[16] = {0};                                                            \
-            for (int32_t i = 0; i < D; i++) acc[i % 16] = step;                                    \
+            float acc[16] = {0};                                                                   \
+            for (int32_t i = 0; i < D; i++) {                                                      \
+                float x = widen(rows[r * stride + i]);                                             \
+                acc[i % 16] = step;                                                                \
+            }                                                                                      \
             out[r] = plain_fold(acc);                                                              \
         }                                                                                          \
     }
 
-PLAIN(plain_dot, fmaf(q[i], x[i], acc[i % 16]))
-PLAIN(plain_euclid, fmaf(q[i] - x[i], q[i] - x[i], acc[i % 16]))
-PLAIN(plain_manhattan, acc[i % 16] + fabsf(q[i] - x[i]))
+#define PLAIN_DOT       fmaf(q[i], x, acc[i % 16])
+#define PLAIN_EUCLID    fmaf(q[i] - x, q[i] - x, acc[i % 16])
+#define PLAIN_MANHATTAN acc[i % 16] + fabsf(q[i] - x)
+
+PLAIN(plain_dot, float, plain_f32, PLAIN_DOT)
+PLAIN(plain_euclid, float, plain_f32, PLAIN_EUCLID)
+PLAIN(plain_manhattan, float, plain_f32, PLAIN_MANHATTAN)
+PLAIN(plain_dot_f16, uint16_t, nx_f16_to_f32, PLAIN_DOT)
+PLAIN(plain_euclid_f16, uint16_t, nx_f16_to_f32, PLAIN_EUCLID)
+PLAIN(plain_manhattan_f16, uint16_t, nx_f16_to_f32, PLAIN_MANHATTAN)
 
 static void plain_dot_i8(int32_t *out, const int8_t *q, const int8_t *rows, int64_t n,
                          int64_t width)
@@ -39,7 +54,15 @@ static void plain_dot_i8(int32_t *out, const int8_t *q, const int8_t *rows, int6
     }
 }
 
-static const nx_distance_ops plain_distances = {"plain", plain_dot, plain_euclid, plain_manhattan,
-                                                plain_dot_i8};
+static const nx_distance_ops plain_distances = {
+    .name = "plain",
+    .dot = plain_dot,
+    .euclid = plain_euclid,
+    .manhattan = plain_manhattan,
+    .dot_f16 = plain_dot_f16,
+    .euclid_f16 = plain_euclid_f16,
+    .manhattan_f16 = plain_manhattan_f16,
+    .dot_i8 = plain_dot_i8,
+};
 
 #endif

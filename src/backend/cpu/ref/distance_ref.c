@@ -3,41 +3,54 @@
 
 #include "backend/cpu/distance.h"
 #include "backend/cpu/ref/lanes_ref.h"
+#include "num/half.h"
 
-static void dot(float *out, const float *q, const float *rows, int64_t n, int64_t stride, int32_t D)
+typedef enum kind { DOT, EUCLID, MANHATTAN } kind;
+
+static float step(kind k, float acc, float q, float x)
+{
+    float d = q - x;
+
+    if (k == DOT) return fmaf(q, x, acc);
+    return k == EUCLID ? fmaf(d, d, acc) : acc + fabsf(d);
+}
+
+static void all_rows(kind k, float *out, const float *q, const float *rows, int64_t n,
+                     int64_t stride, int32_t D)
 {
     for (int64_t r = 0; r < n; r++) {
         const float *x = rows + r * stride;
         float        acc[16] = {0};
-        for (int32_t i = 0; i < D; i++) acc[i % 16] = fmaf(q[i], x[i], acc[i % 16]);
+        for (int32_t i = 0; i < D; i++) acc[i % 16] = step(k, acc[i % 16], q[i], x[i]);
         out[r] = nx_lanes_fold(acc);
     }
 }
 
-static void euclid(float *out, const float *q, const float *rows, int64_t n, int64_t stride,
-                   int32_t D)
+static void all_halves(kind k, float *out, const float *q, const uint16_t *rows, int64_t n,
+                       int64_t stride, int32_t D)
 {
     for (int64_t r = 0; r < n; r++) {
-        const float *x = rows + r * stride;
-        float        acc[16] = {0};
-        for (int32_t i = 0; i < D; i++) {
-            float d = q[i] - x[i];
-            acc[i % 16] = fmaf(d, d, acc[i % 16]);
-        }
+        const uint16_t *x = rows + r * stride;
+        float           acc[16] = {0};
+        for (int32_t i = 0; i < D; i++)
+            acc[i % 16] = step(k, acc[i % 16], q[i], nx_f16_to_f32(x[i]));
         out[r] = nx_lanes_fold(acc);
     }
 }
 
-static void manhattan(float *out, const float *q, const float *rows, int64_t n, int64_t stride,
-                      int32_t D)
-{
-    for (int64_t r = 0; r < n; r++) {
-        const float *x = rows + r * stride;
-        float        acc[16] = {0};
-        for (int32_t i = 0; i < D; i++) acc[i % 16] += fabsf(q[i] - x[i]);
-        out[r] = nx_lanes_fold(acc);
+#define OF_ROWS(NAME, KIND, ALL, type)                                                             \
+    static void NAME(float *out, const float *q, const type *rows, int64_t n, int64_t stride,      \
+                     int32_t D)                                                                    \
+    {                                                                                              \
+        ALL(KIND, out, q, rows, n, stride, D);                                                     \
     }
-}
+
+OF_ROWS(dot, DOT, all_rows, float)
+OF_ROWS(euclid, EUCLID, all_rows, float)
+OF_ROWS(manhattan, MANHATTAN, all_rows, float)
+OF_ROWS(dot_f16, DOT, all_halves, uint16_t)
+OF_ROWS(euclid_f16, EUCLID, all_halves, uint16_t)
+OF_ROWS(manhattan_f16, MANHATTAN, all_halves, uint16_t)
 
 static void dot_i8(int32_t *out, const int8_t *q, const int8_t *rows, int64_t n, int64_t width)
 {
@@ -54,5 +67,8 @@ const nx_distance_ops nx_distances_ref = {
     .dot = dot,
     .euclid = euclid,
     .manhattan = manhattan,
+    .dot_f16 = dot_f16,
+    .euclid_f16 = euclid_f16,
+    .manhattan_f16 = manhattan_f16,
     .dot_i8 = dot_i8,
 };

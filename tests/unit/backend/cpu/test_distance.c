@@ -35,6 +35,49 @@ static void compare(nx_distance_fn ref, nx_distance_fn fast, const char *what, f
     }
 }
 
+/* Rows of halves, of every kind that there is: the reference's bits, which are those of the widened
+ * rows. */
+static void compare_halves(nx_distance_fn wide, nx_distance_f16_fn ref, nx_distance_f16_fn fast,
+                           const char *what, int odd)
+{
+    float    q[D_MAX], rows[ROWS * (D_MAX + 3)], want[ROWS], of_ref[ROWS];
+    uint16_t halves[ROWS * (D_MAX + 3)];
+
+    for (int D = 1; D <= D_MAX; D++) {
+        int stride = D + D % 4;
+        for (int n = 0; n <= ROWS; n++) {
+            rig_buf out = rig_buf_make(ROWS * sizeof(float), 4);
+            rig_fill(q, D, 3);
+            rig_fill(rows, ROWS * stride, odd ? 3e-6f : 3);
+            for (int i = 0; i < ROWS * stride; i++) halves[i] = nx_f32_to_f16(rows[i]);
+            for (int i = 0; odd == 2 && i < ROWS * stride; i++) halves[i] = (uint16_t)rig_u64();
+            for (int i = 0; i < ROWS * stride; i++) rows[i] = nx_f16_to_f32(halves[i]);
+            wide(want, q, rows, n, stride, D);
+            ref(of_ref, q, halves, n, stride, D);
+            fast(out.p, q, halves, n, stride, D);
+            check_bits(of_ref, want, n, what, D);
+            check_bits(out.p, want, n, what, D);
+            rig_buf_check(&out, what);
+            rig_buf_free(&out);
+        }
+    }
+}
+
+static void halves_agree(void **state)
+{
+    uint32_t features;
+
+    (void)state;
+    assert_int_equal(nx_cpu_features(&features, NULL, NULL), NX_OK);
+    const nx_distance_ops *fast = nx_cpu_distances(features), *ref = &nx_distances_ref;
+    for (int odd = 0; odd < 3; odd++) { /* usual numbers, subnormal ones, any bits at all */
+        compare_halves(ref->dot, ref->dot_f16, fast->dot_f16, "dot_f16", odd);
+        compare_halves(ref->euclid, ref->euclid_f16, fast->euclid_f16, "euclid_f16", odd);
+        compare_halves(ref->manhattan, ref->manhattan_f16, fast->manhattan_f16, "manhattan_f16",
+                       odd);
+    }
+}
+
 static void variants_agree(void **state)
 {
     static const float special[] = {0, INFINITY, NAN, 1e38f, 1e-42f, -0.0f};
@@ -104,6 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variants_agree),
+        cmocka_unit_test(halves_agree),
         cmocka_unit_test(codes_agree),
         cmocka_unit_test(the_reference_is_right),
     };
