@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "num/half.h"
+
 typedef struct vector_head {
     uint16_t slot;
     uint8_t  form, zero;
@@ -26,6 +28,19 @@ static bool all_finite(const void *p, size_t n)
         strange |= (bits & 0x7F800000u) == 0x7F800000u;
     }
     return !strange;
+}
+
+/* Does binary16 hold all of them exactly? */
+static bool all_halves(const void *p, size_t n)
+{
+    bool exact = true;
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, (const char *)p + 4 * i, 4);
+        exact &= nx_f32_bits(nx_f16_to_f32(nx_f32_to_f16(nx_f32_from_bits(bits)))) == bits;
+    }
+    return exact;
 }
 
 static bool ascending(const uint8_t *p, size_t n)
@@ -51,7 +66,7 @@ static bool vector_fits(const nx_slot *s, int kind, const vector_head *h, const 
                all_finite(data + 4 * (n / 2), n / 2);
     bool rows = s->form == NX_FORM_MULTI;
     if (rows ? n == 0 || n % (size_t)s->dim || n > NX_MULTI_MAX : n != (size_t)s->dim) return false;
-    return all_finite(data, n);
+    return all_finite(data, n) && (!nx_slot_halves(s) || all_halves(data, n));
 }
 
 static bool vectors_fit(const nx_config *c, const nx_block *b)
@@ -291,6 +306,20 @@ static void make_unit(float *x, size_t n)
     for (size_t i = 0; i < n; i++) x[i] = (float)((double)x[i] * r);
 }
 
+/* To the nearest of binary16, ties to even; *big: a number that is none of it. False: there is one. */
+static bool round_to_halves(float *x, size_t n, float *big)
+{
+    for (size_t i = 0; i < n; i++) {
+        float y = nx_f16_to_f32(nx_f32_to_f16(x[i]));
+        if (isinf(y)) {
+            *big = x[i];
+            return false;
+        }
+        x[i] = y;
+    }
+    return true;
+}
+
 typedef struct index_value {
     uint32_t index;
     float    value;
@@ -340,6 +369,11 @@ static nx_status settle_vector(nx_buf *out, size_t at, const nx_config *c, const
         for (int32_t r = 0; r < rows; r++)
             make_unit((float *)(void *)data + (size_t)r * (size_t)s->dim, (size_t)s->dim);
     }
+    float big = 0;
+    if (v->form == NX_FORM_DENSE && nx_slot_halves(s) &&
+        !round_to_halves((float *)(void *)data, (size_t)s->dim, &big))
+        return nx_fail(err, NX_EINVAL, "vector \"%.*s\": %.9g doesn't fit in float16",
+                       (int)s->name.len, s->name.p, (double)big);
     return NX_OK;
 }
 

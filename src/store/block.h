@@ -33,7 +33,8 @@ typedef struct nx_block {
 _Static_assert(sizeof(nx_block) == 40, "the head of a block is 40 bytes");
 
 /* Is there one whole, well-formed block at p (8-aligned), within n bytes? Its slots and dimensions
- * fit the configuration, numbers are finite, cosine vectors are taken as they are. */
+ * fit the configuration, numbers are finite, and halves where the slot keeps these; cosine vectors
+ * are taken as they are. */
 bool nx_block_check(const nx_config *c, const void *p, size_t n);
 
 static inline nx_point_id nx_block_id(const nx_block *b)
@@ -59,8 +60,8 @@ bool nx_block_vector(const nx_block *b, const nx_config *c, int32_t slot, nx_vec
 /* ---- Making ---- */
 
 /* Append a block: vectors checked against the configuration (NX_EINVAL says which and why), sorted
- * by slot, unit length where cosine asks for it, sparse ones sorted by index. payload.n == 0:
- * none. The buffer is as before after an error. */
+ * by slot, unit length where cosine asks for it, then rounded where the slot keeps halves, sparse
+ * ones sorted by index. payload.n == 0: none. The buffer is as before after an error. */
 nx_status nx_block_add(nx_buf *out, const nx_config *c, int kind, const nx_point *p, nx_error *err);
 
 /* Append what `base` (a whole point) becomes by `patch`. */

@@ -22,7 +22,7 @@ static nx_status check_slot(const nx_slot *s, nx_error *err)
     if (st) return st;
     bool sparse = s->form == NX_FORM_SPARSE;
     if (s->form < NX_FORM_DENSE || s->form > NX_FORM_MULTI || s->distance > NX_MANHATTAN ||
-        s->storage > NX_STORE_SQ8 || (s->storage && s->form != NX_FORM_DENSE) ||
+        s->storage > NX_STORE_F16_SQ8 || (s->storage && s->form != NX_FORM_DENSE) ||
         (s->idf && !sparse))
         return nx_fail(err, NX_EINVAL, "vector \"%.*s\": no such kind", (int)s->name.len,
                        s->name.p);

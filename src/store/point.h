@@ -66,9 +66,13 @@ typedef enum nx_distance {
     NX_MANHATTAN,
 } nx_distance;
 
+/* Two bits, each with its meaning alone. */
 typedef enum nx_storage {
     NX_STORE_F32,
-    NX_STORE_SQ8, /* f32, and 8-bit codes beside it: scanned first, the best rescored */
+    NX_STORE_SQ8 = 1, /* 8-bit codes beside the vectors: scanned first, the best rescored */
+    NX_STORE_F16 = 2, /* vectors are rounded to binary16 when they come in, and take half the room
+                       * in segments; everybody else sees them as f32 */
+    NX_STORE_F16_SQ8 = NX_STORE_F16 | NX_STORE_SQ8,
 } nx_storage;
 
 /* One named vector of a collection. Texts are borrowed where a function takes one. */
@@ -81,6 +85,17 @@ typedef struct nx_slot {
     int32_t     dim;           /* 1 to NX_DIM_MAX; 0 for sparse */
     nx_str      model, prompt; /* what it was made with; "" when nobody said */
 } nx_slot;
+
+static inline bool nx_slot_halves(const nx_slot *s)
+{
+    return (s->storage & NX_STORE_F16) != 0;
+}
+
+/* Bytes of a dense vector in a segment. */
+static inline size_t nx_slot_row_bytes(const nx_slot *s)
+{
+    return (size_t)s->dim * (nx_slot_halves(s) ? 2 : 4);
+}
 
 /* A vector of a point, by its slot. Borrowed memory. */
 typedef struct nx_vector {

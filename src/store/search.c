@@ -5,7 +5,7 @@
  *          after the other; each keeps the best it saw. Sixty-four rows of which none would enter
  *          cost one look at their greatest score. Where a segment has 8-bit codes they are scanned first,
  *          which reads a quarter of the memory, and the best few times k are scored again with
- *          their f32 vectors.
+ *          their vectors.
  * Order:   what is kept is a function of scores and ids alone, so neither the number of threads
  *          nor how points are spread over segments changes a result (with codes: as long as the
  *          rescored ones hold the best).
@@ -70,23 +70,39 @@ static bool less_is_better(const scan *x)
     return x->slot->distance == NX_EUCLID || x->slot->distance == NX_MANHATTAN;
 }
 
-/* n scores of rows that lie behind each other, as keys: more is better. */
+/* n distances as keys: more is better. */
+static void turn_keys(const scan *x, float *keys, int64_t n)
+{
+    if (x->slot->distance == NX_EUCLID)
+        for (int64_t i = 0; i < n; i++) keys[i] = -sqrtf(keys[i]);
+    if (x->slot->distance == NX_MANHATTAN)
+        for (int64_t i = 0; i < n; i++) keys[i] = -keys[i];
+}
+
+/* n scores of rows that lie behind each other, as keys. */
 static void score_rows(const scan *x, float *keys, const float *rows, int64_t n)
 {
-    int32_t D = x->slot->dim;
+    const nx_distance_ops *ops = x->ops;
+    const nx_distance_fn   of[] = {[NX_COSINE] = ops->dot,
+                                   [NX_DOT] = ops->dot,
+                                   [NX_EUCLID] = ops->euclid,
+                                   [NX_MANHATTAN] = ops->manhattan};
 
-    switch (x->slot->distance) {
-    case NX_COSINE:
-    case NX_DOT: x->ops->dot(keys, x->query, rows, n, D, D); return;
-    case NX_EUCLID:
-        x->ops->euclid(keys, x->query, rows, n, D, D);
-        for (int64_t i = 0; i < n; i++) keys[i] = -sqrtf(keys[i]);
-        return;
-    case NX_MANHATTAN:
-        x->ops->manhattan(keys, x->query, rows, n, D, D);
-        for (int64_t i = 0; i < n; i++) keys[i] = -keys[i];
-        return;
-    }
+    of[x->slot->distance](keys, x->query, rows, n, x->slot->dim, x->slot->dim);
+    turn_keys(x, keys, n);
+}
+
+/* The same bits of rows that are kept in halves. */
+static void score_halves(const scan *x, float *keys, const uint16_t *rows, int64_t n)
+{
+    const nx_distance_ops   *ops = x->ops;
+    const nx_distance_f16_fn of[] = {[NX_COSINE] = ops->dot_f16,
+                                     [NX_DOT] = ops->dot_f16,
+                                     [NX_EUCLID] = ops->euclid_f16,
+                                     [NX_MANHATTAN] = ops->manhattan_f16};
+
+    of[x->slot->distance](keys, x->query, rows, n, x->slot->dim, x->slot->dim);
+    turn_keys(x, keys, n);
 }
 
 /* ---- A piece of a segment; reading may be SIGBUS ---- */
@@ -104,7 +120,10 @@ static void read_exact(void *ctx)
 {
     reading *r = ctx;
 
-    score_rows(r->x, r->keys, r->rows, (int64_t)r->n);
+    if (nx_slot_halves(r->x->slot))
+        score_halves(r->x, r->keys, r->rows, (int64_t)r->n);
+    else
+        score_rows(r->x, r->keys, r->rows, (int64_t)r->n);
 }
 
 /* q . x is about sq * sx * sum; |q - x| squared is |q|^2 + |x|^2 - 2 q . x. */
@@ -129,7 +148,7 @@ static nx_status fill_keys(worker *w, const piece *p, nx_seg *seg)
     int32_t     slot = x->search->slot;
     nx_codes    codes;
     reading     r = {x, w->scores, w->sums, NULL, &codes, p->from, p->n};
-    size_t      row_bytes = 4 * (size_t)x->slot->dim;
+    size_t      row_bytes = nx_slot_row_bytes(x->slot);
     nx_status   st;
 
     if (x->rough[p->seg])
@@ -184,7 +203,7 @@ static nx_status scan_row(worker *w, nx_seg *seg, nx_topk_entry e)
 {
     const scan *x = w->scan;
     int32_t     slot = x->search->slot;
-    size_t      bytes = 4 * (size_t)x->slot->dim;
+    size_t      bytes = nx_slot_row_bytes(x->slot);
     reading     r = {x, &e.key, NULL, NULL, NULL, e.row, 1};
     bool        has = false;
     nx_status   st = nx_seg_has_dense(seg, &has, slot, e.row, &w->err);
@@ -416,14 +435,13 @@ static nx_status rescore(scan *x, nx_error *err)
 {
     worker   *w = &x->workers[0];
     int32_t   slot = x->search->slot;
-    size_t    bytes = 4 * (size_t)x->slot->dim;
-    float    *row = nx_alloc_aligned(bytes, 1, 64);
+    float    *row = nx_alloc_aligned((size_t)x->slot->dim, sizeof *row, 64);
     nx_status st = row ? NX_OK : nx_fail(err, NX_ENOMEM, "a scan");
 
     for (size_t i = 0; !st && i < w->rough.n; i++) {
         nx_topk_entry e = w->rough.v[i];
         nx_seg       *seg = x->s->segs[e.source];
-        st = nx_seg_copy(seg, row, seg->dense[slot]->at + e.row * bytes, bytes, err);
+        st = nx_seg_dense(seg, row, slot, e.row, err);
         if (st) break;
         score_rows(x, &e.key, row, 1);
         nx_topk_push(&w->exact, e);

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "num/half.h"
 #include "os/fault.h"
 #include "store/codes.h"
 #include "store/index.h"
@@ -109,11 +110,12 @@ static bool section_fits(const nx_seg *s, const nx_section *x, uint64_t from)
         (x->slot >= (uint32_t)s->config->n_slots || s->config->slots[x->slot].form != form))
         return false;
     uint64_t dim = slotted ? (uint64_t)s->config->slots[x->slot].dim : 0;
+    uint64_t row_bytes = slotted ? nx_slot_row_bytes(&s->config->slots[x->slot]) : 0;
     switch ((nx_section_kind)x->kind) {
     case NX_SECTION_IDS: return x->bytes == n * 16;
     case NX_SECTION_PLACES: return x->bytes == (n + 1) * 8;
     case NX_SECTION_ROWS: return x->bytes % 8 == 0;
-    case NX_SECTION_DENSE: return x->bytes == n * dim * 4;
+    case NX_SECTION_DENSE: return x->bytes == n * row_bytes;
     case NX_SECTION_PRESENT: return x->bytes == (n + 63) / 64 * 8;
     case NX_SECTION_CODES: return x->width == (dim + 31) / 32 * 32 && x->bytes == n * x->width;
     case NX_SECTION_SCALES: return x->bytes == n * 8;
@@ -334,6 +336,28 @@ nx_status nx_seg_has_dense(nx_seg *s, bool *out, int32_t slot, uint64_t row, nx_
     return st;
 }
 
+static void widen(float *out, const uint16_t *halves, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) out[i] = nx_f16_to_f32(halves[i]);
+}
+
+nx_status nx_seg_dense(nx_seg *s, float *out, int32_t slot, uint64_t row, nx_error *err)
+{
+    enum { AT_ONCE = 512 };
+    const nx_slot *kind = &s->config->slots[slot];
+    uint64_t       at = s->dense[slot]->at + row * nx_slot_row_bytes(kind);
+    uint16_t       halves[AT_ONCE];
+    nx_status      st = NX_OK;
+
+    if (!nx_slot_halves(kind)) return nx_seg_copy(s, out, at, nx_slot_row_bytes(kind), err);
+    for (int32_t i = 0, n; !st && i < kind->dim; i += n) {
+        n = kind->dim - i < AT_ONCE ? kind->dim - i : AT_ONCE;
+        st = nx_seg_copy(s, halves, at + 2 * (uint64_t)i, 2 * (uint64_t)n, err);
+        if (!st) widen(out + i, halves, n);
+    }
+    return st;
+}
+
 /* The dense vectors of a row, copied into `values`; vectors point into it. */
 static nx_status read_dense(nx_seg *s, uint64_t row, nx_buf *values, nx_vector *v, int32_t *n,
                             nx_error *err)
@@ -347,7 +371,7 @@ static nx_status read_dense(nx_seg *s, uint64_t row, nx_buf *values, nx_vector *
         if (st || !has) continue;
         char *p = nx_buf_room(values, bytes, err);
         if (!p) return err ? err->status : NX_ENOMEM;
-        st = nx_seg_copy(s, p, s->dense[slot]->at + row * bytes, bytes, err);
+        st = nx_seg_dense(s, (float *)(void *)p, slot, row, err);
         values->len += bytes;
         v[(*n)++] = (nx_vector){.slot = slot, .form = NX_FORM_DENSE, .n = (int32_t)(bytes / 4)};
     }
@@ -400,18 +424,25 @@ typedef struct making {
     nx_seg  *s;
     nx_codes out;
     int32_t  slot;
+    float   *wide; /* [dim]: of halves */
 } making;
 
 static void do_make(void *ctx)
 {
-    making      *m = ctx;
-    int32_t      dim = m->s->config->slots[m->slot].dim;
-    const float *x = (const float *)(const void *)(m->s->map.data + m->s->dense[m->slot]->at);
+    making        *m = ctx;
+    const nx_slot *kind = &m->s->config->slots[m->slot];
+    const uint8_t *rows = m->s->map.data + m->s->dense[m->slot]->at;
 
-    for (uint64_t i = 0; i < m->s->head.n_rows; i++)
+    for (uint64_t i = 0; i < m->s->head.n_rows; i++) {
+        const void  *row = rows + i * nx_slot_row_bytes(kind);
+        const float *x = row;
+        if (nx_slot_halves(kind)) {
+            widen(m->wide, row, kind->dim);
+            x = m->wide;
+        }
         nx_code_row((int8_t *)(uintptr_t)m->out.codes + i * m->out.width,
-                    (float *)(uintptr_t)m->out.scales + 2 * i, x + i * (uint64_t)dim, dim,
-                    m->out.width);
+                    (float *)(uintptr_t)m->out.scales + 2 * i, x, kind->dim, m->out.width);
+    }
 }
 
 /* From the vectors, as they were made at first: the same bits. */
@@ -428,8 +459,11 @@ static nx_status make_codes(nx_seg *s, nx_codes **out, int32_t slot, nx_error *e
     nx_codes *c = nx_calloc(1, sizeof *c);
     m.out.codes = nx_alloc_aligned(n, m.out.width, 64);
     m.out.scales = nx_alloc_aligned(n, 8, 64);
-    if (!c || !m.out.codes || !m.out.scales) st = nx_fail(err, NX_ENOMEM, "%s: codes", s->path);
+    m.wide = nx_alloc((size_t)s->config->slots[slot].dim, sizeof *m.wide);
+    if (!c || !m.out.codes || !m.out.scales || !m.wide)
+        st = nx_fail(err, NX_ENOMEM, "%s: codes", s->path);
     if (!st && !nx_fault_run(do_make, &m)) st = unreadable(s, s->dense[slot]->at, err);
+    nx_free(m.wide);
     if (st || !c) {
         nx_free((void *)(uintptr_t)m.out.codes);
         nx_free((void *)(uintptr_t)m.out.scales);

@@ -110,6 +110,9 @@ nx_status nx_seg_row(nx_seg *s, nx_buf *out, uint64_t row, nx_error *err);
 /* Is the dense vector of that slot there? */
 nx_status nx_seg_has_dense(nx_seg *s, bool *out, int32_t slot, uint64_t row, nx_error *err);
 
+/* That vector [dim] of a segment that has the section, widened where it is kept in halves. */
+nx_status nx_seg_dense(nx_seg *s, float *out, int32_t slot, uint64_t row, nx_error *err);
+
 /* The codes of a slot, checked, or made anew; NULL where the segment has none. They live as long
  * as the segment does; in the file they may be SIGBUS. */
 nx_status nx_seg_codes(nx_seg *s, nx_codes *out, bool *has, int32_t slot, nx_error *err);

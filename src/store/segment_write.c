@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/crc32c.h"
+#include "num/half.h"
 #include "store/codes.h"
 #include "store/postings.h"
 
@@ -231,7 +232,7 @@ static nx_status load_dense(writer *w, size_t i, int32_t slot, float *x, bool *h
     if (s) {
         nx_status st = nx_seg_has_dense(s, has, slot, r->row, w->err);
         if (st || !*has) return st;
-        return nx_seg_copy(s, x, s->dense[slot]->at + r->row * bytes, bytes, w->err);
+        return nx_seg_dense(s, x, slot, r->row, w->err);
     }
     *has =
         nx_block_vector(nx_head_row_at(w->g->heads[r->source], r->row)->block, w->config, slot, &v);
@@ -255,14 +256,26 @@ static nx_status find_present(writer *w, int32_t slot, uint64_t *bits, float *x,
     return st;
 }
 
+/* Numbers that halves hold exactly, since they were rounded when they came in. In place: each half is
+ * written where no number is read any more. */
+static void narrow(float *x, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        uint16_t h = nx_f32_to_f16(x[i]);
+        memcpy((uint8_t *)x + 2 * (size_t)i, &h, 2);
+    }
+}
+
 static nx_status write_vectors(writer *w, int32_t slot, float *x)
 {
-    nx_status st = open_section(w, NX_SECTION_DENSE, slot, 0);
+    const nx_slot *kind = &w->config->slots[slot];
+    nx_status      st = open_section(w, NX_SECTION_DENSE, slot, 0);
 
     for (size_t i = 0; !st && i < w->g->n_rows; i++) {
         bool has;
         st = load_dense(w, i, slot, x, &has);
-        if (!st) st = put(w, x, 4 * (size_t)w->config->slots[slot].dim);
+        if (!st && nx_slot_halves(kind)) narrow(x, kind->dim);
+        if (!st) st = put(w, x, nx_slot_row_bytes(kind));
     }
     close_section(w);
     return st;
@@ -377,7 +390,7 @@ static nx_status write_derived(writer *w, const bool any[NX_SLOTS_MAX], float *x
 
     for (int32_t slot = 0; !st && slot < w->config->n_slots; slot++) {
         bool sparse = w->config->slots[slot].form == NX_FORM_SPARSE;
-        if (!sparse && (!any[slot] || w->config->slots[slot].storage != NX_STORE_SQ8)) continue;
+        if (!sparse && (!any[slot] || !(w->config->slots[slot].storage & NX_STORE_SQ8))) continue;
         if (!begun) st = begin_derived(w);
         begun = true;
         if (!st && sparse) st = write_postings(w, slot);

@@ -80,7 +80,7 @@ static nx_status read_dense(nx_walker *w, int32_t slot, nx_vector *out, bool *ha
     nx_buf_clear(&w->dense);
     char *p = nx_buf_room(&w->dense, bytes, err);
     if (!p) return err ? err->status : NX_ENOMEM;
-    st = nx_seg_copy(w->seg, p, w->seg->dense[slot]->at + w->at * bytes, bytes, err);
+    st = nx_seg_dense(w->seg, (float *)(void *)p, slot, w->at, err);
     *out = (nx_vector){slot, NX_FORM_DENSE, dim, (const float *)(const void *)p, NULL};
     return st;
 }

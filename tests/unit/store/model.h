@@ -1,7 +1,7 @@
 /* model.h - what a collection must hold: a naive copy of it in memory, random requests on both,
  * and the comparison.
  *
- * Slots: 0 dense of 8 with cosine and codes, 1 dense of 5 with Euclid, 2 sparse, 3 multi of 3 with
+ * Slots: 0 dense of 8 with cosine and codes, 1 dense of 5 with Euclid in halves, 2 sparse, 3 multi of 3 with
  * dot. Payload: up to six keys "k0".."k5" with small integers, and "doc" with a text.
  */
 #ifndef NX_TESTS_STORE_MODEL_H
@@ -31,7 +31,11 @@ static inline nx_config model_config(void)
                    .storage = NX_STORE_SQ8,
                    .dim = DIM_A,
                    .model = {"tiny", 4}},
-                  {.name = {"", 0}, .form = NX_FORM_DENSE, .distance = NX_EUCLID, .dim = DIM_B},
+                  {.name = {"", 0},
+                   .form = NX_FORM_DENSE,
+                   .distance = NX_EUCLID,
+                   .storage = NX_STORE_F16,
+                   .dim = DIM_B},
                   {.name = {"s", 1}, .form = NX_FORM_SPARSE, .idf = true},
                   {.name = {"m", 1}, .form = NX_FORM_MULTI, .distance = NX_DOT, .dim = DIM_M}},
         .note = {"note", 4},
@@ -40,7 +44,7 @@ static inline nx_config model_config(void)
 
 typedef struct model_point {
     bool     there, has[4];
-    float    raw[DIM_A], a[DIM_A], b[DIM_B], m[2 * DIM_M], values[4];
+    float    raw[DIM_A], a[DIM_A], raw_b[DIM_B], b[DIM_B], m[2 * DIM_M], values[4];
     uint32_t indices[4];
     int      n_sparse, n_multi;
     int      keys[MODEL_KEYS]; /* 0: not there */
@@ -89,7 +93,17 @@ static inline void model_value(nx_buf *out, const int keys[MODEL_KEYS], int doc)
 
 /* ---- Random requests, on a batch and on the model ---- */
 
-/* Random vectors for slot s into p; the unit-length form is what comes back. */
+/* To 11 bits, ties to even, and to multiples of 2^-24: what binary16 has below 2^16. */
+static inline float model_half(float x)
+{
+    int e;
+
+    frexp((double)x, &e);
+    double step = ldexp(1, e < -13 ? -24 : e - 11);
+    return (float)(rint((double)x / step) * step);
+}
+
+/* Random vectors for slot s into p; the unit-length, or rounded, form is what comes back. */
 static inline void model_random_vector(model_point *p, int s, uint64_t *rng)
 {
     double sum = 0;
@@ -102,7 +116,10 @@ static inline void model_random_vector(model_point *p, int s, uint64_t *rng)
         for (int i = 0; i < DIM_A; i++) p->a[i] = (float)((double)p->a[i] * r);
     }
     if (s == 1)
-        for (int i = 0; i < DIM_B; i++) p->b[i] = model_float(rng);
+        for (int i = 0; i < DIM_B; i++) {
+            p->raw_b[i] = model_float(rng) * (i ? 1.0007f : 1e-6f);
+            p->b[i] = model_half(p->raw_b[i]);
+        }
     if (s == 2) {
         p->n_sparse = (int)(sim_random(rng) % 5);
         for (int i = 0; i < p->n_sparse; i++) {
@@ -123,7 +140,7 @@ static inline int model_vectors(const model_point *p, nx_vector v[4])
     if (p->has[3]) v[n++] = (nx_vector){3, NX_FORM_MULTI, p->n_multi, p->m, NULL};
     if (p->has[0]) v[n++] = (nx_vector){0, NX_FORM_DENSE, DIM_A, p->raw, NULL};
     if (p->has[2]) v[n++] = (nx_vector){2, NX_FORM_SPARSE, p->n_sparse, p->values, p->indices};
-    if (p->has[1]) v[n++] = (nx_vector){1, NX_FORM_DENSE, DIM_B, p->b, NULL};
+    if (p->has[1]) v[n++] = (nx_vector){1, NX_FORM_DENSE, DIM_B, p->raw_b, NULL};
     return n;
 }
 
