@@ -1,7 +1,7 @@
 /* store.c - the questions: how near to what memory allows is an exact scan; how soon does the space
  * of deleted points come back; and what do readers notice of merging?
  *
- *   bench_store scan    [--rows 1000000] [--dim 384] [--threads 2] [--runs 15] [--form sq8|f32]
+ *   bench_store scan    [--rows 1000000] [--dim 384] [--threads 2] [--runs 15] [--form sq8|f32|f16]
  *   bench_store space   [--rows 200000]  [--dim 384] [--seconds 60] [--trickle]
  *   bench_store merging [--rows 100000]  [--dim 384] [--seconds 30] [--readers 8] [--writers 8]
  *   every one also takes --dir DIR (a new folder in /tmp, removed at the end) and --csv FILE
@@ -48,8 +48,22 @@ typedef struct options {
     const char *what, *dir, *csv;
     uint64_t    rows;
     int         dim, threads, runs, seconds, readers, writers;
-    bool        f32, trickle;
+    bool        trickle;
+    nx_storage  form;
 } options;
+
+static const char *const form_names[] = {
+    [NX_STORE_F32] = "f32", [NX_STORE_SQ8] = "sq8", [NX_STORE_F16] = "f16"};
+
+static bool read_form(nx_storage *out, const char *name)
+{
+    for (size_t i = 0; i < sizeof form_names / sizeof *form_names; i++) {
+        if (strcmp(form_names[i], name) != 0) continue;
+        *out = (nx_storage)i;
+        return true;
+    }
+    return false;
+}
 
 typedef struct rig {
     nx_store      *store;
@@ -86,12 +100,11 @@ static void random_vector(float *x, int dim, uint64_t *rng)
 static void open_rig(rig *r, const char *dir, const options *o, bool background)
 {
     nx_store_options opt = {.background = background};
-    nx_config        config = {.n_slots = 1,
-                               .slots = {{.form = NX_FORM_DENSE,
-                                          .distance = NX_COSINE,
-                                          .storage = o->f32 ? NX_STORE_F32 : NX_STORE_SQ8,
-                                          .dim = o->dim}}};
-    nx_error         err;
+    nx_config        config = {
+               .n_slots = 1,
+               .slots = {
+            {.form = NX_FORM_DENSE, .distance = NX_COSINE, .storage = o->form, .dim = o->dim}}};
+    nx_error err;
 
     r->dim = o->dim;
     if (nx_backends_distances(&opt.distances, &err)) die("kernels", err.text);
@@ -277,7 +290,11 @@ static int run_scan(const options *o, const char *dir)
     double  *ns = calloc((size_t)o->runs, sizeof *ns), *gb = calloc((size_t)o->runs, sizeof *gb);
     static sweep ceiling_of;
     uint64_t     rng = 99, width = ((uint64_t)o->dim + 31) / 32 * 32;
-    uint64_t     row_bytes = o->f32 ? 4 * (uint64_t)o->dim : width + 8;
+    uint64_t     of_form[] = {[NX_STORE_F32] = 4 * (uint64_t)o->dim,
+                              [NX_STORE_F16] = 2 * (uint64_t)o->dim,
+                              [NX_STORE_SQ8] = width + 8};
+    uint64_t     row_bytes = of_form[o->form];
+    char         test[16];
 
     if (!ns || !gb) die("scan", "no memory");
     open_rig(&r, dir, o, false);
@@ -299,9 +316,10 @@ static int run_scan(const options *o, const char *dir)
     double ceiling = quantile(gb, (size_t)o->runs, 0.5);
     printf("scan %s rows=%llu dim=%d segments=%d threads=%d ms=%.2f best_ms=%.2f GB/s=%.2f "
            "ceiling=%.2f fraction=%.3f\n",
-           o->f32 ? "f32" : "sq8", (unsigned long long)stats.n_points, o->dim, stats.n_segments,
+           form_names[o->form], (unsigned long long)stats.n_points, o->dim, stats.n_segments,
            o->threads, ms, ns[0] / 1e6, gb_s, ceiling, gb_s / ceiling);
-    write_csv(o, o->f32 ? "scan-f32" : "scan-sq8",
+    snprintf(test, sizeof test, "scan-%s", form_names[o->form]);
+    write_csv(o, test,
               (figure[]){{"threads", o->threads},
                          {"median_ms", ms},
                          {"best_ms", ns[0] / 1e6},
@@ -558,7 +576,7 @@ static bool parse(options *o, int argc, char **argv)
         if (strcmp(name, "--rows") == 0)
             o->rows = strtoull(value, NULL, 10);
         else if (strcmp(name, "--form") == 0)
-            o->f32 = strcmp(value, "f32") == 0;
+            known = read_form(&o->form, value);
         else if (strcmp(name, "--dir") == 0)
             o->dir = value;
         else if (strcmp(name, "--csv") == 0)
@@ -578,9 +596,10 @@ static bool parse(options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    options o = {.dim = 384, .threads = 2, .runs = 15, .readers = 8, .writers = 8};
-    char    made[] = "/tmp/nexus-bench-XXXXXX";
-    int     rc;
+    options o = {
+        .form = NX_STORE_SQ8, .dim = 384, .threads = 2, .runs = 15, .readers = 8, .writers = 8};
+    char made[] = "/tmp/nexus-bench-XXXXXX";
+    int  rc;
 
     if (!parse(&o, argc, argv)) return usage();
     bool scan = strcmp(o.what, "scan") == 0, space = strcmp(o.what, "space") == 0;
