@@ -93,7 +93,8 @@ static void count_once(walk *w, const char *name)
 {
     for (size_t i = 0; i < sizeof once / sizeof *once; i++) {
         if (strcasecmp(name, once[i]) != 0) continue;
-        if (w->seen_once & 1u << i) w->wrong = "more than one Authorization, x-api-key, api-key or Origin";
+        if (w->seen_once & 1u << i)
+            w->wrong = "more than one Authorization, x-api-key, api-key or Origin";
         w->seen_once |= 1u << i;
     }
 }
