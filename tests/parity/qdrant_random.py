@@ -127,6 +127,10 @@ class Draw:
             return " ".join(r.choice(WORDS) for _ in range(r.randint(0, 5)))
         if name == "e":
             return r.choice([None, [], 7, [1], {}, "x"])
+        if name == "mix":    # of any kind, but no boolean and no null
+            return self.one_or_list(lambda: r.choice([
+                lambda: r.choice(KEYWORDS), lambda: r.randint(-9, 9), self.real, self.time_text, self.place,
+                lambda: {}, lambda: {"x": r.randint(0, 2)}])(), 4)
         if name == "o":
             o = {"x": r.randint(-9, 9), "l": [r.randint(0, 3) for _ in range(r.randint(0, 3))]}
             if self.maybe(0.8):
@@ -136,7 +140,7 @@ class Draw:
 
     def payload(self, p=0.6):
         return {name: self.field(name) for name in
-                ("k", "n", "f", "b", "t", "g", "txt", "e", "o", "arr") if self.maybe(p)}
+                ("k", "n", "f", "b", "t", "g", "txt", "e", "o", "arr", "mix") if self.maybe(p)}
 
     def new_id(self):
         self.n_ids = min(self.n_ids + 1, N_NEW_IDS_MAX)
@@ -187,6 +191,8 @@ class Draw:
             ("b", self.maybe), ("o.y.z", lambda: r.choice(KEYWORDS)), ("o.x", lambda: r.randint(-9, 9)),
             ("o.l", lambda: r.randint(0, 3)), ("arr[].k", lambda: r.choice(KEYWORDS)),
             ("arr[0].x", lambda: r.randint(-5, 5)), ("arr[].l", lambda: r.randint(0, 4)),
+            ("mix", lambda: r.choice(KEYWORDS)), ("mix", lambda: r.randint(-9, 9)),
+            ("mix[].x", lambda: r.randint(0, 2)), ("mix.x", lambda: r.randint(0, 2)),
             ("o.l[1]", lambda: r.randint(0, 3)), ("nowhere.at[].all", lambda: 1)])
         if key == "b" or self.maybe(0.6):
             return m.FieldCondition(key=key, match=m.MatchValue(value=make()))
@@ -226,12 +232,12 @@ class Draw:
         if kind < 4:
             return self.value_match()
         if kind == 4:
-            key = r.choice(["n", "f", "o.x", "arr[].x", "o.l[]"])
+            key = r.choice(["n", "f", "o.x", "arr[].x", "o.l[]", "mix"])
             return m.FieldCondition(key=key, range=m.Range(**self.bounds(lambda: r.uniform(-25, 25))))
         if kind == 5:
-            return m.FieldCondition(key="t", range=m.DatetimeRange(**self.bounds(self.time)))
+            return m.FieldCondition(key=r.choice(["t", "t", "mix"]), range=m.DatetimeRange(**self.bounds(self.time)))
         if kind == 6:
-            return m.FieldCondition(key="g", **self.geo())
+            return m.FieldCondition(key=r.choice(["g", "g", "mix"]), **self.geo())
         if kind == 7:
             words = [r.choice(WORDS) for _ in range(r.randint(1, 2))]
             if self.maybe():
@@ -239,11 +245,11 @@ class Draw:
             return m.FieldCondition(key="txt", match=m.MatchTextAny(text_any=" ".join(words)))
         if kind == 8:
             bound = {r.choice(["lt", "lte", "gt", "gte"]): r.randint(0, 3)}
-            return m.FieldCondition(key=r.choice(["k", "n", "arr", "arr[].l", "g", "e", "o.l", "b"]),
+            return m.FieldCondition(key=r.choice(["k", "n", "arr", "arr[].l", "g", "e", "o.l", "b", "mix"]),
                                     values_count=m.ValuesCount(**bound))
         if kind == 9:
             return m.IsEmptyCondition(is_empty=m.PayloadField(
-                key=r.choice(["k", "n", "e", "o.y", "arr[].l", "o.y.z", "nowhere"])))
+                key=r.choice(["k", "n", "e", "o.y", "arr[].l", "o.y.z", "mix.x", "nowhere"])))
         if kind == 10:
             return m.IsNullCondition(is_null=m.PayloadField(key=r.choice(["e", "k", "o.y"])))
         if kind == 11:
@@ -356,7 +362,7 @@ class Draw:
         return self.call("overwrite_payload", payload=self.payload(), points=self.which())
 
     def delete_payload(self):
-        keys = self.some(["k", "n", "f", "t", "g", "o", "arr", "e", "nowhere"], 3)
+        keys = self.some(["k", "n", "f", "t", "g", "o", "arr", "e", "mix", "nowhere"], 3)
         return self.call("delete_payload", keys=keys, points=self.which())
 
     def clear_payload(self):
@@ -421,7 +427,8 @@ class Draw:
     def index(self):
         """An index that nothing needs comes or goes: filters answer as before."""
         field, schema = self.rng.choice([("o.x", "integer"), ("arr[].k", "keyword"), ("arr[].x", "integer"),
-                                         ("g", "geo"), ("o.l", "integer"), ("e", "keyword")])
+                                         ("g", "geo"), ("o.l", "integer"), ("e", "keyword"),
+                                         ("mix", "keyword"), ("mix", "float"), ("mix", "datetime")])
         if self.maybe():
             return "create_payload_index", {"collection_name": POINTS, "field_name": field,
                                             "field_schema": schema}
