@@ -185,7 +185,7 @@ static nx_status read_quantization(nx_storage *out, const nx_json *v, nx_error *
         if (!nx_json_is(type, "int8"))
             return nx_fail(err, NX_EINVAL,
                            NX_QD_FORMAT "quantization_config.scalar.type: expected `int8`");
-        *out = NX_STORE_SQ8;
+        *out |= NX_STORE_SQ8;
         return NX_OK;
     }
     for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
@@ -195,8 +195,9 @@ static nx_status read_quantization(nx_storage *out, const nx_json *v, nx_error *
                                 "`binary`, `turbo`");
 }
 
-static nx_status check_datatype(const nx_json *v, nx_error *err)
+static nx_status read_datatype(nx_storage *out, const nx_json *v, nx_error *err)
 {
+    if (nx_json_is(v, "float16")) *out |= NX_STORE_F16;
     if (nx_json_absent(v) || nx_json_is(v, "float32") || nx_json_is(v, "float16")) return NX_OK;
     if (nx_json_is(v, "uint8"))
         return nx_fail(err, NX_EUNSUPPORTED, "not supported: datatype uint8");
@@ -251,10 +252,10 @@ static nx_status read_vector(nx_config *config, nx_str name, const nx_json *v,
     slot->form = NX_FORM_DENSE;
     nx_status st = read_size(&slot->dim, v, err);
     if (!st) st = read_distance(&slot->distance, v, err);
-    if (!st) st = check_datatype(nx_json_get(v, "datatype"), err);
+    if (!st) st = read_datatype(&slot->storage, nx_json_get(v, "datatype"), err);
     if (!st) st = read_multi(&slot->form, nx_json_get(v, "multivector_config"), err);
     if (!st) st = read_quantization(&slot->storage, nx_json_absent(own) ? quantization : own, err);
-    if (slot->form == NX_FORM_MULTI) slot->storage = NX_STORE_F32;
+    if (slot->form == NX_FORM_MULTI) slot->storage = NX_STORE_F32; /* theirs are f32 alone */
     read_model(slot, v);
     return st;
 }
@@ -334,7 +335,8 @@ static void write_slot(nx_jw *w, const nx_slot *s)
     nx_jw_text(w, "distance", names[s->distance]);
     if (s->form == NX_FORM_MULTI)
         nx_jw_raw(w, "multivector_config", NX_STR("{\"comparator\":\"max_sim\"}"));
-    if (s->storage == NX_STORE_SQ8)
+    if (s->storage & NX_STORE_F16) nx_jw_text(w, "datatype", "float16");
+    if (s->storage & NX_STORE_SQ8)
         nx_jw_raw(w, "quantization_config", NX_STR("{\"scalar\":{\"type\":\"int8\"}}"));
     if (s->model.len) nx_jw_string(w, "model", s->model);
     nx_jw_close(w, '}');
@@ -476,7 +478,7 @@ nx_status nx_collection_json_patch(nx_str *out, nx_call *c, const nx_config *con
 {
     nx_jw          w = {.buf.max = NX_SETTINGS_NOTE_MAX};
     const nx_json *old;
-    nx_storage     storage;
+    nx_storage     storage = NX_STORE_F32;
     const nx_json *quantization = nx_json_get(body, "quantization_config");
     nx_status      st = read_note(&old, c, config, note_in_force(config, settings), err);
 

@@ -76,6 +76,26 @@ class CollectionsTest(harness.Case):
         self.assertEqual(self.bad(404, "doesn't exist", "GET", "/collections/life"),
                          "Not found: Collection `life` doesn't exist!")
 
+    def test_vectors_in_float16(self):
+        half = {"size": 2, "distance": "Euclid", "datatype": "float16"}
+        config = {"vectors": {"half": {**half, "quantization_config": {"scalar": {"type": "int8"}}},
+                              "rows": {**half, "multivector_config": {"comparator": "max_sim"}},
+                              "whole": {"size": 2, "distance": "Euclid", "datatype": "float32"}}}
+        given = [0.1, 2049]
+        self.make("halves", config)
+        self.assertEqual(self.good("GET", "/collections/halves")["config"]["params"]["vectors"],
+                         config["vectors"])
+        self.put("halves", [{"id": 1, "vector": {"half": given, "rows": [given], "whole": given}}])
+        got = self.record("halves", 1)["vector"]
+        self.assertEqual(got["half"], [0.099975586, 2048])
+        self.assertEqual([round(x, 6) for x in got["whole"]], given)
+        self.assertEqual([round(x, 6) for x in got["rows"][0]], given)  # these stay float32
+        found = self.good("POST", "/collections/halves/points/query",
+                          {"query": [0.0999755859375, 2050], "using": "half"})["points"]
+        self.assertEqual([(p["id"], p["score"]) for p in found], [(1, 2)])
+        self.bad(400, "70000 doesn't fit in float16", "PUT", "/collections/halves/points?wait=true",
+                 {"points": [{"id": 2, "vector": {"half": [1, 70000]}}]})
+
     def test_what_no_collection_is_made_of(self):
         for status, words, body in (
                 (400, "expected one of `Cosine`", {"vectors": {"size": 4, "distance": "Cosinus"}}),
