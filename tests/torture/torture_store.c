@@ -8,7 +8,7 @@
  *   torture_store [-s SEED] [-n KILLS] [-p POINTS]
  *
  * KILLS also from NX_KILLS (20), POINTS, which lie there all the time, from NX_KILL_POINTS (20000).
- * First KILLS with small requests, and small segments that are merged all the time; then a tenth
+ * First KILLS with small requests, and small segments of float16 that are merged all the time; then a tenth
  * of them with bodies of 500 points of 384 dimensions and the log as long as it gets.
  *
  * Each writer owns groups of points. A request writes all points of some groups with its own
@@ -52,11 +52,12 @@ typedef struct shape {
     const char *name;
     int         groups, group_points, request_groups, dim, sleep_ms;
     uint64_t    head_bytes;
+    nx_storage  storage;
 } shape;
 
 static const shape shapes[2] = {
-    {"small requests", 400, 2, 4, 32, 160, 300000},
-    {"bodies of 500", 80, 500, 1, 384, 1500, 0},
+    {"small requests", 400, 2, 4, 32, 160, 300000, NX_STORE_F16_SQ8},
+    {"bodies of 500", 80, 500, 1, 384, 1500, 0, NX_STORE_SQ8},
 };
 
 typedef struct told {
@@ -105,7 +106,7 @@ static void open_life(life *l, const char *dir, bool background)
     nx_config        config = {.n_slots = 1,
                                .slots = {{.form = NX_FORM_DENSE,
                                           .distance = NX_COSINE,
-                                          .storage = NX_STORE_SQ8,
+                                          .storage = l->shape->storage,
                                           .dim = l->shape->dim}}};
     nx_error         err = {0};
 

@@ -246,6 +246,34 @@ static void what_halves_cannot_hold_is_refused(void **state)
     assert_int_equal(nx_config_check(&r.config, &err), NX_EINVAL);
 }
 
+/* Every half, and what lies beside it in f32: which blocks of a log are taken. */
+static void only_halves_are_taken_from_a_log(void **state)
+{
+    nx_config wide = {.n_slots = 1,
+                      .slots = {{.form = NX_FORM_DENSE, .distance = NX_DOT, .dim = 1}}};
+    nx_config halves = wide;
+    nx_buf    b = {.max = 4096};
+
+    (void)state;
+    halves.slots[0].storage = NX_STORE_F16;
+    for (uint32_t h = 0; h < 0x10000; h++) {
+        if ((h & 0x7C00) == 0x7C00) continue;
+        for (int beside = -2; beside <= 2; beside++) {
+            uint32_t  bits = nx_f32_bits(nx_f16_to_f32((uint16_t)h)) + (uint32_t)beside;
+            float     x = nx_f32_from_bits(bits);
+            nx_vector v = {.form = NX_FORM_DENSE, .n = 1, .values = &x};
+            if (!isfinite(x)) continue;
+            nx_buf_clear(&b);
+            assert_int_equal(
+                nx_block_add_point(&b, &wide, &(nx_point){.vectors = &v, .n_vectors = 1}, NULL),
+                NX_OK);
+            bool taken = nx_block_check(&halves, b.data, b.len);
+            if (taken != (model_half(x) == x && fabsf(x) <= 65504)) fail_msg("%a", (double)x);
+        }
+    }
+    nx_buf_free(&b);
+}
+
 static void segments_are_half_as_large(void **state)
 {
     static rig          r;
@@ -269,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_depends_on_the_place),
         cmocka_unit_test(what_halves_cannot_hold_is_refused),
+        cmocka_unit_test(only_halves_are_taken_from_a_log),
         cmocka_unit_test(segments_are_half_as_large),
     };
 
