@@ -296,7 +296,7 @@ typedef struct nx_search {
     const nx_filter *filter; /* borrowed; NULL: all points */
     bool             has_threshold;
     float            threshold;    /* cosine, dot: at least; Euclid, Manhattan: at most */
-    bool             ignore_codes; /* scan the f32 vectors though there are codes */
+    bool             ignore_codes; /* scan the vectors though there are codes */
     float            oversampling; /* how many times k are rescored when there are; 0: 3 */
 } nx_search;
 
