@@ -57,7 +57,7 @@ tsan: ## Unit tests under the thread sanitizer; THREAD_SECONDS=300: the store's 
 	@NX_THREAD_SECONDS=$(THREAD_SECONDS) $(CTEST) --test-dir $(BUILD)/tsan --output-junit junit.xml -L unit
 
 bench: build ## Speed on this machine, into bench/results (minutes)
-	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store bench_qdrant
 	@bench/run.sh $(RELEASE)/nexus
 
 torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, STATES, FLIPS, SEEDS, CALLS

@@ -2,8 +2,9 @@
 # run.sh - the question: how fast does this machine run which model, and how near is that to what
 # its memory allows?
 #
-#   bench/run.sh [NEXUS]       NEXUS: the program; default build/release/nexus. Where bench_store lies
-#                              beside it, the store is measured as well.
+#   bench/run.sh [NEXUS]       NEXUS: the program; default build/release/nexus. Where bench_store and
+#                              bench_qdrant lie beside it, the store is measured as well, from within
+#                              and over HTTP.
 #
 # Environment:
 #   BENCH_MODELS   SHAPE:TYPE of random models, or paths of files; "shipped" is the one that ships
@@ -16,8 +17,8 @@
 #
 # Writes MACHINE.csv (every column of `nexus bench --csv`, with date and commit before) and
 # MACHINE.md (the same to read), then the figures of startup.py, serve.py and embed.py where python3 is
-# there (every run of the last two in MACHINE-serve.csv and MACHINE-embed.csv), then those of store.c (also
-# in MACHINE-store.csv).
+# there (every run of the last two in MACHINE-serve.csv and MACHINE-embed.csv), then those of store.c and
+# qdrant.c (also in MACHINE-store.csv).
 # Close what else runs: the ceiling is measured in the same run, but noise hits the two unequally.
 set -eu
 
@@ -28,7 +29,8 @@ models=${BENCH_MODELS:-shipped 1b:q8_0 1b:q4_0 1b:q4_k 1b:q6_k 1b:f16}
 args=${BENCH_ARGS:--p 512 -n 128 -r 5}
 wrap=${BENCH_WRAP:-}
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+server=
+trap '[ -z "$server" ] || kill "$server"; rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
 
 # What bench/embed.py compares with is no part of the system: the tests' environment has most of it.
@@ -105,12 +107,12 @@ if command -v python3 > /dev/null; then
     BENCH_CSV="$out/$machine-embed.csv" "$python" "$root/bench/embed.py" "$nexus" \
         >> "$scratch/all.md" || failed=1
 fi
+csv=$out/$machine-store.csv
+rm -f "$csv"
 if [ -x "$(dirname "$nexus")/bench_store" ]; then
     echo "bench: store" >&2
     store=$(dirname "$nexus")/bench_store
-    csv=$out/$machine-store.csv
     rows=${BENCH_ROWS:-1000000}
-    rm -f "$csv"
     {
         printf '\n## Store\n\n```\n'
         for form in sq8 f32; do
@@ -122,6 +124,30 @@ if [ -x "$(dirname "$nexus")/bench_store" ]; then
         $wrap "$store" merging --seconds "${BENCH_SECONDS:-30}" --csv "$csv" || failed=1
         printf '```\n'
     } >> "$scratch/all.md"
+fi
+qdrant=$(dirname "$nexus")/bench_qdrant
+if [ -x "$qdrant" ]; then
+    echo "bench: the store over HTTP" >&2
+    # shellcheck disable=SC2086
+    $wrap "$nexus" serve --port 0 --access-log "" --data "$scratch/data" 2> "$scratch/serve.log" &
+    server=$!
+    url=
+    for _ in $(seq 300); do
+        url=$(sed -n 's/^ *address *\(http[^ ]*\).*/\1/p' "$scratch/serve.log")
+        [ -z "$url" ] || break
+        sleep 0.1
+    done
+    {
+        printf '\n## Store over HTTP\n\n```\n'
+        for form in f32 sq8; do
+            # shellcheck disable=SC2086
+            $wrap "$qdrant" --url "$url" --form $form --csv "$csv" || failed=1
+        done
+        printf '```\n'
+    } >> "$scratch/all.md"
+    kill "$server" || true
+    wait "$server" || true
+    server=
 fi
 mv "$scratch/all.csv" "$out/$machine.csv"
 mv "$scratch/all.md" "$out/$machine.md"
