@@ -246,6 +246,29 @@ void nx_call_refuse_error(nx_call *c, const nx_error *err, const char *param)
     refuse(c, status, param, NULL, status == 503 ? 2 : -1, err->text);
 }
 
+/* ---- What it used ---- */
+
+static void note_write(void *ctx, nx_status st)
+{
+    if (st) nx_metrics_usage_write_failed(((nx_server *)ctx)->metrics);
+}
+
+void nx_call_count(nx_call *c, int64_t n_tokens, nx_usage_fn done, void *ctx)
+{
+    nx_usage      *usage = c->server->usage;
+    nx_usage_entry entry = {.model = c->model->name,
+                            .counts = {.requests = 1, .prompt_tokens = n_tokens},
+                            .unix_s = nx_clock_unix_ms() / 1000};
+
+    if (c->key.number) {
+        entry.key = c->key.id;
+        nx_usage_add(usage, &entry, done, ctx);
+        return;
+    }
+    nx_usage_add(usage, &entry, note_write, c->server);
+    done(ctx, NX_OK);
+}
+
 /* ---- The model ---- */
 
 static void on_model(void *ctx, nx_loaded *model, const nx_error *err)

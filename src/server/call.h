@@ -17,6 +17,7 @@
 #include "server/keys.h"
 #include "server/models.h"
 #include "server/route.h"
+#include "server/usage.h"
 
 typedef struct nx_server nx_server;
 typedef struct nx_answer nx_answer;
@@ -79,6 +80,14 @@ void nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param,
 /* Of a path that isn't in the table, or wasn't looked for there. */
 nx_dialect nx_dialect_of_path(const char *path);
 int        nx_error_status(const nx_error *err); /* 400, 404, 503, 500, ... */
+
+/* ---- What a call used ---- */
+
+/* Tell the ledger of a whole answer made from so many tokens, by the model of the call; then done, once.
+ * With a key that is when the ledger has it on the disk or failed to, on its thread. Without one nobody is
+ * billed, and an answer of a millisecond needn't wait for as many of the disk's: done is called before
+ * this returns, and the figures follow. */
+void nx_call_count(nx_call *c, int64_t n_tokens, nx_usage_fn done, void *ctx);
 
 /* ---- The model of a call ---- */
 

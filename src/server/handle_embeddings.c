@@ -2,13 +2,12 @@
  *
  * Thread: the desk's. A request is embedded a few texts at a time, and goes to the end of the desk's list
  *         in between: one of thousands of texts keeps nobody's short question waiting, nor the last
- *         words of somebody's answer. Usage is on the disk before the reply is sent.
+ *         words of somebody's answer. Usage by key is on the disk before the reply is sent.
  */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "engine/embedder.h"
-#include "os/clock.h"
 #include "server/handlers.h"
 #include "server/server_in.h"
 
@@ -176,8 +175,8 @@ static void write_body(const embedding *e, nx_jw *w)
     nx_buf_free(&text);
 }
 
-/* On the ledger's thread. */
-static void on_written(void *ctx, nx_status st)
+/* On the ledger's thread, or on the desk's where there is no key. */
+static void on_counted(void *ctx, nx_status st)
 {
     embedding *e = ctx;
     nx_call   *c = e->call;
@@ -201,11 +200,7 @@ static void finish(embedding *e)
         return;
     }
     e->body = w.buf;
-    nx_usage_entry entry = {.key = c->key.number ? c->key.id : NULL,
-                            .model = c->model->name,
-                            .counts = {.requests = 1, .prompt_tokens = e->sum.n_tokens},
-                            .unix_s = nx_clock_unix_ms() / 1000};
-    nx_usage_add(c->server->usage, &entry, on_written, e);
+    nx_call_count(c, e->sum.n_tokens, on_counted, e);
 }
 
 /* ---- The work ---- */

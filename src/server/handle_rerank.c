@@ -1,13 +1,12 @@
 /* handle_rerank.c - /v1/rerank, as Cohere's and Jina's clients know it.
  *
  * Thread: the desk's. A request is worked off a few documents at a time, and goes to the end of the
- *         desk's list in between, as embeddings do. Usage is on the disk before the reply is sent.
+ *         desk's list in between, as embeddings do. Usage by key is on the disk before the reply is sent.
  */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "engine/reranker.h"
-#include "os/clock.h"
 #include "server/handlers.h"
 #include "server/server_in.h"
 
@@ -123,8 +122,8 @@ static void write_body(const reranking *r, nx_jw *w)
     nx_jw_close(w, '}');
 }
 
-/* On the ledger's thread. */
-static void on_written(void *ctx, nx_status st)
+/* On the ledger's thread, or on the desk's where there is no key. */
+static void on_counted(void *ctx, nx_status st)
 {
     reranking *r = ctx;
     nx_call   *c = r->call;
@@ -149,11 +148,7 @@ static void finish(reranking *r)
         return;
     }
     r->body = w.buf;
-    nx_usage_entry entry = {.key = c->key.number ? c->key.id : NULL,
-                            .model = c->model->name,
-                            .counts = {.requests = 1, .prompt_tokens = r->sum.n_tokens},
-                            .unix_s = nx_clock_unix_ms() / 1000};
-    nx_usage_add(c->server->usage, &entry, on_written, r);
+    nx_call_count(c, r->sum.n_tokens, on_counted, r);
 }
 
 /* ---- The work ---- */

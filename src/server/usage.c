@@ -45,8 +45,9 @@ struct nx_usage {
     nx_db          *db;
     pthread_t       thread;
     pthread_mutex_t mutex; /* guards what follows; a leaf */
-    pthread_cond_t  work;
+    pthread_cond_t  work, told;
     node           *head, **tail;
+    uint64_t        n_added, n_told; /* entries ever: handed over, and their commit tried */
     bool            stop;
     nx_idmap        today_of; /* -> today */
     nx_usage_stats  stats;
@@ -157,6 +158,7 @@ static nx_status enqueue(nx_usage *u, node *n)
     *u->tail = n;
     u->tail = &n->next;
     u->stats.n_waiting++;
+    u->n_added++;
     pthread_cond_signal(&u->work);
     return NX_OK;
 }
@@ -263,6 +265,8 @@ static void commit_batch(nx_usage *u, node *batch)
     if (st) complain(u, &err);
     pthread_mutex_lock(&u->mutex);
     u->stats.n_waiting -= n_done;
+    u->n_told += (uint64_t)n_done;
+    pthread_cond_broadcast(&u->told);
     u->stats.n_lost += n_lost;
     u->stats.n_commits += tried && !st;
     u->stats.n_failures += st != NX_OK;
@@ -351,6 +355,7 @@ static void destroy(nx_usage *u)
     nx_idmap_free(&u->today_of);
     nx_free(u->rows);
     pthread_cond_destroy(&u->work);
+    pthread_cond_destroy(&u->told);
     pthread_mutex_destroy(&u->mutex);
     nx_free(u);
 }
@@ -370,6 +375,7 @@ nx_status nx_usage_open(nx_usage **out, nx_db *db, int64_t now_s, nx_error *err)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&u->work, &attr);
     pthread_condattr_destroy(&attr);
+    pthread_cond_init(&u->told, NULL);
     u->rows = nx_calloc(UNSAVED_MAX, sizeof *u->rows);
     if (!u->rows) st = nx_fail(err, NX_ENOMEM, "usage");
     if (!st) st = prepare(u, now_s, err);
@@ -436,6 +442,15 @@ static nx_status read_rows(nx_db *db, sqlite3_stmt *s, nx_usage_row **out, size_
     return st;
 }
 
+/* What was handed over by now is in the table, or was refused by the disk. */
+static void wait_told(nx_usage *u)
+{
+    pthread_mutex_lock(&u->mutex);
+    uint64_t target = u->n_added;
+    while (u->n_told < target) pthread_cond_wait(&u->told, &u->mutex);
+    pthread_mutex_unlock(&u->mutex);
+}
+
 nx_status nx_usage_query(nx_usage *u, nx_usage_row **out, size_t *n, int64_t from_day,
                          int64_t to_day, const char *key, nx_error *err)
 {
@@ -446,6 +461,7 @@ nx_status nx_usage_query(nx_usage *u, nx_usage_row **out, size_t *n, int64_t fro
 
     *out = NULL;
     *n = 0;
+    wait_told(u);
     nx_db_lock(u->db);
     nx_status st = nx_db_prepare(&s, u->db, sql, err);
     if (!st) {

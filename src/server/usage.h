@@ -60,7 +60,8 @@ typedef struct nx_usage_row {
 #define NX_USAGE_ROWS_MAX 100000
 
 /* Rows on the disk of days from_day to to_day, of one key or (NULL) all, by day, key and model; *out
- * is one block (nx_free). Waits for the disk. NX_ELIMIT: more than NX_USAGE_ROWS_MAX. */
+ * is one block (nx_free). Waits for the disk, also for what was handed over before the call: so not
+ * from `done`. NX_ELIMIT: more than NX_USAGE_ROWS_MAX. */
 nx_status nx_usage_query(nx_usage *u, nx_usage_row **out, size_t *n, int64_t from_day,
                          int64_t to_day, const char *key, nx_error *err);
 

@@ -424,6 +424,19 @@ static void keys_are_made_meanwhile(void **state)
     nx_keys_close(keys);
 }
 
+/* Nobody waits for these; whoever looks still sees all that came before. */
+static void query_sees_what_was_added(void **state)
+{
+    world         *w = *state;
+    nx_usage_entry e = entry(NULL, "m", 3, 1);
+
+    world_open(w);
+    for (int i = 1; i <= 200; i++) {
+        nx_usage_add(w->usage, &e, NULL, NULL);
+        assert_int_equal(requests_on_disk(w, ""), i);
+    }
+}
+
 /* ---- kill -9 ---- */
 
 #define IN_FLIGHT 16
@@ -617,6 +630,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(rows_add_up),
+        T(query_sees_what_was_added),
         T(odd_entries),
         T(closing_writes_what_waits),
         T(failing_disk),
