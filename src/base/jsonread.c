@@ -25,7 +25,8 @@ typedef struct reader {
     nx_arena       *arena;
     nx_json_member *stack; /* [n], room for cap */
     size_t          n, cap;
-    locale_t        numbers; /* the C locale: a point is a point */
+    size_t          bytes_max; /* of stack and arena; SIZE_MAX: as many as there are */
+    locale_t        numbers;   /* the C locale: a point is a point */
     nx_error       *err;
 } reader;
 
@@ -42,6 +43,21 @@ static nx_status fail_at(reader *r, const char *at, const char *what)
 static nx_status fail_memory(reader *r)
 {
     return nx_fail(r->err, NX_ENOMEM, "%s", r->name);
+}
+
+/* May the stack have room for cap, and the arena take n things more? */
+static nx_status check_room(reader *r, size_t cap, size_t n, size_t size)
+{
+    size_t bytes =
+        cap * sizeof *r->stack + n * size; /* n is at most cap, and cap in memory, or twice it */
+
+    if (r->arena->used_bytes <= r->bytes_max && bytes <= r->bytes_max - r->arena->used_bytes)
+        return NX_OK;
+    return nx_fail(
+        r->err, NX_ELIMIT,
+        "%s: line %u, column %zu: so many values up to here that reading them takes more than "
+        "%zu MB of memory. Send fewer at a time",
+        r->name, r->line, (size_t)(r->p - r->line_begin) + 1, r->bytes_max >> 20);
 }
 
 /* ---- White space ---- */
@@ -331,8 +347,10 @@ static nx_status read_word(reader *r, nx_json *out)
 static nx_status push(reader *r, const nx_json_member *m)
 {
     if (r->n == r->cap) {
-        size_t cap = r->cap ? r->cap * 2 : 256;
-        void  *grown = nx_realloc(r->stack, cap, sizeof *r->stack);
+        size_t    cap = r->cap ? r->cap * 2 : 256;
+        nx_status st = check_room(r, cap, 0, 0);
+        if (st) return st;
+        void *grown = nx_realloc(r->stack, cap, sizeof *r->stack);
         if (!grown) return fail_memory(r);
         r->stack = grown;
         r->cap = cap;
@@ -363,9 +381,11 @@ static nx_status read_member(reader *r, bool keyed)
 /* Move what lies on the stack above `base` into the arena, as the children of out. */
 static nx_status close_array(reader *r, size_t base, nx_json *out)
 {
-    size_t   n = r->n - base;
-    nx_json *items = nx_arena_alloc(r->arena, n, sizeof *items);
+    size_t    n = r->n - base;
+    nx_status st = check_room(r, r->cap, n, sizeof(nx_json));
 
+    if (st) return st;
+    nx_json *items = nx_arena_alloc(r->arena, n, sizeof *items);
     if (!items) return fail_memory(r);
     for (size_t i = 0; i < n; i++) items[i] = r->stack[base + i].value;
     out->array.items = items;
@@ -376,9 +396,11 @@ static nx_status close_array(reader *r, size_t base, nx_json *out)
 
 static nx_status close_object(reader *r, size_t base, nx_json *out)
 {
-    size_t          n = r->n - base;
-    nx_json_member *members = nx_arena_alloc(r->arena, n, sizeof *members);
+    size_t    n = r->n - base;
+    nx_status st = check_room(r, r->cap, n, sizeof(nx_json_member));
 
+    if (st) return st;
+    nx_json_member *members = nx_arena_alloc(r->arena, n, sizeof *members);
     if (!members) return fail_memory(r);
     if (n) memcpy(members, r->stack + base, n * sizeof *members);
     out->object.members = members;
@@ -430,8 +452,9 @@ static nx_status read_all(reader *r, nx_json *root)
     return r->p == r->end ? NX_OK : fail_at(r, r->p, "expected the end of the text");
 }
 
-nx_status nx_json_parse_into(nx_arena *arena, const nx_json **out, const char *name,
-                             const char *text, size_t len, unsigned flags, nx_error *err)
+static nx_status parse_into(nx_arena *arena, const nx_json **out, const char *name,
+                            const char *text, size_t len, unsigned flags, size_t bytes_max,
+                            nx_error *err)
 {
     if (!text) text = "";
     reader   r = {.name = name,
@@ -441,6 +464,7 @@ nx_status nx_json_parse_into(nx_arena *arena, const nx_json **out, const char *n
                   .line_begin = text,
                   .flags = flags,
                   .arena = arena,
+                  .bytes_max = bytes_max,
                   .err = err};
     nx_json *root = nx_arena_alloc(arena, 1, sizeof *root);
 
@@ -452,13 +476,25 @@ nx_status nx_json_parse_into(nx_arena *arena, const nx_json **out, const char *n
     return st;
 }
 
+nx_status nx_json_parse_into(nx_arena *arena, const nx_json **out, const char *name,
+                             const char *text, size_t len, unsigned flags, nx_error *err)
+{
+    return parse_into(arena, out, name, text, len, flags, SIZE_MAX, err);
+}
+
+nx_status nx_json_parse_within(nx_json_doc *doc, const char *name, const char *text, size_t len,
+                               unsigned flags, size_t bytes_max, nx_error *err)
+{
+    *doc = (nx_json_doc){.arena.chunk_bytes = len < 4096 ? 4096 : 64 * 1024};
+    nx_status st = parse_into(&doc->arena, &doc->root, name, text, len, flags, bytes_max, err);
+    if (st) nx_json_doc_free(doc);
+    return st;
+}
+
 nx_status nx_json_parse(nx_json_doc *doc, const char *name, const char *text, size_t len,
                         unsigned flags, nx_error *err)
 {
-    *doc = (nx_json_doc){.arena.chunk_bytes = len < 4096 ? 4096 : 64 * 1024};
-    nx_status st = nx_json_parse_into(&doc->arena, &doc->root, name, text, len, flags, err);
-    if (st) nx_json_doc_free(doc);
-    return st;
+    return nx_json_parse_within(doc, name, text, len, flags, SIZE_MAX, err);
 }
 
 void nx_json_doc_free(nx_json_doc *doc)

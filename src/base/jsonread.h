@@ -82,6 +82,11 @@ nx_status nx_json_parse(nx_json_doc *doc, const char *name, const char *text, si
                         unsigned flags, nx_error *err);
 void      nx_json_doc_free(nx_json_doc *doc); /* zeroed or freed ones too */
 
+/* The same of a stranger's text: what is allocated at any moment stays below about bytes_max, or
+ * NX_ELIMIT. Of text alone it may be 30 times as many: "[1,1,1,..." is 2 bytes for each value. */
+nx_status nx_json_parse_within(nx_json_doc *doc, const char *name, const char *text, size_t len,
+                               unsigned flags, size_t bytes_max, nx_error *err);
+
 /* The same into an arena of the caller's, which keeps what was taken also after an error. */
 nx_status nx_json_parse_into(nx_arena *arena, const nx_json **out, const char *name,
                              const char *text, size_t len, unsigned flags, nx_error *err);

@@ -68,7 +68,8 @@ typedef struct nx_httpd_hooks {
      * body too large), so that errors look alike; may be NULL. Appends JSON to out. What
      * libmicrohttpd refuses before it has a head (no colon, head too large: 431, bad chunk) keeps
      * its own page. uri: as it came, unchecked. */
-    void (*on_error_body)(void *ctx, nx_buf *out, const char *uri, int status, const char *message);
+    void (*on_error_body)(void *ctx, nx_buf *out, const char *uri, int64_t begun_ns, int status,
+                          const char *message);
 } nx_httpd_hooks;
 
 typedef struct nx_httpd_options {

@@ -343,7 +343,7 @@ static void error_body(const nx_exchange *x, nx_buf *out, int status, const char
 
     out->max = 65536;
     if (hooks->on_error_body)
-        hooks->on_error_body(hooks->ctx, out, x->uri, status, message);
+        hooks->on_error_body(hooks->ctx, out, x->uri, x->begun_ns, status, message);
     else
         (void)!nx_buf_addf(out, NULL, "%s\n", message);
 }

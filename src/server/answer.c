@@ -121,11 +121,11 @@ static void error_body(nx_answer *a, nx_dialect dialect, nx_jw *w, int *status)
 {
     if (a->error.status) {
         *status = nx_error_status(&a->error);
-        nx_error_write(w, dialect, *status, NULL, NULL, a->error.text);
+        nx_error_write(w, dialect, *status, NULL, NULL, nx_call_seconds(a->call), a->error.text);
         return;
     }
     *status = 503;
-    nx_error_write(w, dialect, *status, NULL, "server_stopping",
+    nx_error_write(w, dialect, *status, NULL, "server_stopping", nx_call_seconds(a->call),
                    was_cut(a) ? "the server is stopping: this answer was cut off"
                               : "this answer was cut off");
 }

@@ -68,6 +68,13 @@ void nx_call_release(nx_call *c)
 
 /* ---- Answers ---- */
 
+double nx_call_seconds(const nx_call *c)
+{
+    int64_t begun_ns = nx_exchange_begun_ns(c->x);
+
+    return begun_ns > 0 ? (double)(nx_clock_ns() - begun_ns) * 1e-9 : 0;
+}
+
 void nx_call_reply_bytes(nx_call *c, int status, const char *type, nx_buf *body)
 {
     nx_error err;
@@ -108,7 +115,7 @@ static void text_or_null(nx_jw *w, const char *key, const char *text)
 }
 
 void nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param, const char *code,
-                    const char *message)
+                    double seconds, const char *message)
 {
     nx_jw_open(w, NULL, '{');
     switch (dialect) {
@@ -126,7 +133,7 @@ void nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param,
         nx_jw_open(w, "status", '{');
         nx_jw_text(w, "error", message);
         nx_jw_close(w, '}');
-        nx_jw_number(w, "time", 0, 9);
+        nx_jw_number(w, "time", seconds, 9);
         break;
     }
     nx_jw_close(w, '}');
@@ -178,7 +185,7 @@ static void refuse(nx_call *c, int status, const char *param, const char *code,
         refuse_at_the_gate(c, status, message);
         return;
     }
-    nx_error_write(&w, dialect_of(c), status, param, code, message);
+    nx_error_write(&w, dialect_of(c), status, param, code, nx_call_seconds(c), message);
     if (w.st) nx_buf_free(&w.buf); /* out of memory: the status alone */
     nx_call_reply_bytes(c, status, "application/json", &w.buf);
 }

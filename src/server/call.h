@@ -74,9 +74,11 @@ void nx_call_refuse_fault(nx_call *c, const nx_fault *fault, const char *where);
 /* What went wrong beneath, with the status that fits it. param as above. */
 void nx_call_refuse_error(nx_call *c, const nx_error *err, const char *param);
 
-/* {"error": ...} of a dialect, for events and whole bodies. */
-void nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param, const char *code,
-                    const char *message);
+/* {"error": ...} of a dialect, for events and whole bodies. seconds: how long it took to come to it, where
+ * the dialect tells that. */
+void   nx_error_write(nx_jw *w, nx_dialect dialect, int status, const char *param, const char *code,
+                      double seconds, const char *message);
+double nx_call_seconds(const nx_call *c); /* since its first byte came */
 /* Of a path that isn't in the table, or wasn't looked for there. */
 nx_dialect nx_dialect_of_path(const char *path);
 int        nx_error_status(const nx_error *err); /* 400, 404, 503, 500, ... */

@@ -5,16 +5,20 @@
  * so that an I/O thread, and the streams it carries, never waits for one.
  */
 #include "server/dispatch.h"
+#include "os/clock.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "os/clock.h"
 #include "server/answer.h"
 #include "server/server_in.h"
 
-#define INLINE_BODY_MAX ((size_t)32 << 10)
+#define INLINE_BODY_MAX  ((size_t)32 << 10)
+#define PARSE_BYTES_EACH 16 /* for each byte of the largest body */
+#define PARSE_BYTES_MIN  ((size_t)64 << 20)
 
 /* ---- The head ---- */
 
@@ -216,6 +220,18 @@ static bool check_query(nx_call *c)
     return false;
 }
 
+/* Memory that a body may take once it is parsed. The largest one fits when its values have 4 bytes each
+ * and more, in arrays of any shape: a vector's numbers take 24. */
+static size_t parse_bytes_max(const nx_call *c)
+{
+    const nx_server_options *o = &c->server->opt;
+    size_t                   body_max =
+        c->route->dialect == NX_DIALECT_QDRANT ? o->points_body_max : o->http.body_bytes_max;
+    size_t bytes = PARSE_BYTES_EACH * body_max;
+
+    return bytes > PARSE_BYTES_MIN ? bytes : PARSE_BYTES_MIN;
+}
+
 static bool parse(nx_call *c)
 {
     nx_str   body = nx_exchange_body(c->x);
@@ -224,9 +240,14 @@ static bool parse(nx_call *c)
     nx_fault fault;
     unsigned flags = c->route->dialect == NX_DIALECT_QDRANT ? 0 : NX_JSON_PYTHON;
 
-    if (nx_json_parse(&c->doc, "body", text.p, text.len, flags, &err) == NX_OK) {
+    if (nx_json_parse_within(&c->doc, "body", text.p, text.len, flags, parse_bytes_max(c), &err) ==
+        NX_OK) {
         c->body = c->doc.root;
         return true;
+    }
+    if (err.status == NX_ELIMIT) {
+        nx_call_refuse(c, 413, NULL, NULL, -1, "%s", err.text);
+        return false;
     }
     if (err.status == NX_ENOMEM) {
         nx_call_refuse_error(c, &err, NULL);
@@ -304,12 +325,14 @@ static void on_rejected(void *ctx, nx_httpd_reject why)
     nx_metrics_rejected_by_httpd(((nx_server *)ctx)->metrics, why);
 }
 
-static void on_error_body(void *ctx, nx_buf *out, const char *uri, int status, const char *message)
+static void on_error_body(void *ctx, nx_buf *out, const char *uri, int64_t begun_ns, int status,
+                          const char *message)
 {
     nx_jw w = {.buf.max = out->max};
 
     (void)ctx;
-    nx_error_write(&w, nx_dialect_of_path(uri), status, NULL, NULL, message);
+    nx_error_write(&w, nx_dialect_of_path(uri), status, NULL, NULL,
+                   (double)(nx_clock_ns() - begun_ns) * 1e-9, message);
     if (!w.st) nx_buf_add(out, w.buf.data, w.buf.len, NULL);
     nx_buf_free(&w.buf);
 }

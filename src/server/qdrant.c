@@ -122,11 +122,6 @@ nx_status nx_qd_run(nx_call *c, nx_snapshot *s, const nx_plan *plan, nx_results 
 
 /* ---- Answers ---- */
 
-static double seconds_of(const nx_call *c)
-{
-    return (double)(nx_clock_ns() - nx_exchange_begun_ns(c->x)) * 1e-9;
-}
-
 void nx_qd_open(nx_jw *w)
 {
     *w = (nx_jw){.buf.max = NX_REPLY_MAX};
@@ -136,7 +131,7 @@ void nx_qd_open(nx_jw *w)
 void nx_qd_reply(nx_call *c, int status, nx_jw *w)
 {
     nx_jw_text(w, "status", "ok");
-    nx_jw_number(w, "time", seconds_of(c), 9);
+    nx_jw_number(w, "time", nx_call_seconds(c), 9);
     nx_jw_close(w, '}');
     nx_call_reply(c, status, w);
 }

@@ -209,6 +209,35 @@ static void memory_fails_cleanly(void **state)
     assert_true(n > 2);
 }
 
+/* Values that have two bytes each in the text have 24 in the tree, and more while they are gathered. */
+static void memory_is_bounded(void **state)
+{
+    (void)state;
+    enum { N = 200000, MAX = 4 << 20 };
+    static const char *const pieces[] = {"1,", "[1],", "{},", "\"\\n\",", "{\"a\":1},", "[[[1]]],"};
+    char                    *text = nx_alloc(N, 9);
+    nx_json_doc              doc;
+    nx_error                 err;
+
+    assert_non_null(text);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        size_t n = strlen(pieces[i]), len = 1;
+        text[0] = '[';
+        for (int k = 0; k < N; k++, len += n) memcpy(text + len, pieces[i], n);
+        text[len - 1] = ']';
+        assert_int_equal(nx_json_parse_within(&doc, "t", text, len, 0, MAX, &err), NX_ELIMIT);
+        assert_non_null(strstr(err.text, "t: line 1, column "));
+        assert_null(doc.root);
+        assert_int_equal(nx_json_parse_within(&doc, "t", text, len, 0, 16 * MAX, &err), NX_OK);
+        assert_true(doc.arena.used_bytes <= 16 * MAX);
+        nx_json_doc_free(&doc);
+    }
+    assert_int_equal(nx_json_parse_within(&doc, "t", "[1]", 3, 0, 16 << 10, &err), NX_OK);
+    nx_json_doc_free(&doc);
+    assert_int_equal(nx_json_parse_within(&doc, "t", "[1]", 3, 0, 100, &err), NX_ELIMIT);
+    nx_free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +249,7 @@ int main(void)
         cmocka_unit_test(depth),
         cmocka_unit_test(numbers_are_those_of_strtod),
         cmocka_unit_test(memory_fails_cleanly),
+        cmocka_unit_test(memory_is_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
