@@ -108,6 +108,7 @@ int nx_cli_main(int argc, char **argv)
     int            code;
 
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is a failed write, not a death */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that may grow no more (ulimit -f) */
     hold_descriptors(&stdout_closed);
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
         return overview();

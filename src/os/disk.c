@@ -22,11 +22,11 @@ struct nx_disk_file {
 
 static nx_status failed(nx_error *err, const char *path, const char *doing, int e)
 {
-    nx_status st = e == ENOENT                  ? NX_ENOENT
-                   : e == ENOSPC || e == EDQUOT ? NX_EFULL
-                   : e == ENOMEM                ? NX_ENOMEM
-                   : e == EWOULDBLOCK           ? NX_EBUSY
-                                                : NX_EIO;
+    nx_status st = e == ENOENT                                ? NX_ENOENT
+                   : e == ENOSPC || e == EDQUOT || e == EFBIG ? NX_EFULL
+                   : e == ENOMEM                              ? NX_ENOMEM
+                   : e == EWOULDBLOCK                         ? NX_EBUSY
+                                                              : NX_EIO;
 
     return nx_fail(err, st, "%s: %s: %s", path, doing, strerror(e));
 }

@@ -118,7 +118,7 @@ static void add_collection(nx_vault *v, const nx_store_entry *e, nx_metrics_stor
     nx_collection_stats stats;
 
     sum->n_collections++;
-    if (e->status || nx_store_find(&c, v->store, nx_str_of(e->name), NULL)) {
+    if (nx_store_find(&c, v->store, nx_str_of(e->name), NULL)) {
         sum->n_quarantined++;
         return;
     }

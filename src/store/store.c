@@ -553,7 +553,8 @@ nx_status nx_store_find(nx_collection **out, nx_store *s, nx_str name, nx_error 
     else if (!e->c)
         st = nx_fail(err, NX_EFORMAT, "collection %s is quarantined: %s", e->name, e->why.text);
     else
-        *out = e->c;
+        st = nx_collection_failed(e->c, true, err); /* damage may have been found since */
+    if (!st) *out = e->c;
     if (*out) atomic_fetch_add(&(*out)->refs, 1);
     pthread_mutex_unlock(&s->lock);
     return st;
