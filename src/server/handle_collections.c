@@ -80,16 +80,6 @@ void nx_handle_qd_collection_exists(nx_call *c)
 
 /* ---- One ---- */
 
-/* Points that have something at the path of an index: those that are in it. */
-static nx_status count_indexed(uint64_t *n, nx_snapshot *s, nx_str path, nx_error *err)
-{
-    nx_condition empty = {.kind = NX_COND_EMPTY};
-    nx_filter    f = {.must_not = &empty, .n_must_not = 1};
-    nx_status    st = nx_path_parse(&empty.path, path, err);
-
-    return st ? st : nx_snapshot_count_where(s, n, &f, err);
-}
-
 static nx_status write_schema(nx_jw *w, nx_call *c, nx_snapshot *s, const nx_settings *settings,
                               nx_error *err)
 {
@@ -106,7 +96,7 @@ static nx_status write_schema(nx_jw *w, nx_call *c, nx_snapshot *s, const nx_set
     for (size_t i = 0; !st && i < settings->n_indexes; i++) {
         const nx_index_spec *x = &settings->indexes[i];
         uint64_t             n = 0;
-        st = count_indexed(&n, s, x->path, err);
+        st = nx_snapshot_count_indexed(s, &n, x, err);
         nx_jw_key(w, x->path);
         nx_jw_open(w, NULL, '{');
         nx_jw_text(w, "data_type", kinds[x->kind]);

@@ -112,10 +112,26 @@ static bool add_at_path(void *ctx, nx_value v)
 
 /* ---- All rows ---- */
 
-static uint64_t bytes_of(const nx_index *x)
+static uint64_t n_entries(const nx_index *x)
 {
-    return sizeof *x + x->identity.cap + nx_terms_bytes(&x->terms) + nx_ranks_bytes(&x->ints) +
-           nx_ranks_bytes(&x->numbers);
+    return x->terms.n + x->ints.n + x->numbers.n;
+}
+
+/* All that the payload has at the path, as row m->row. */
+static nx_status add_payload(making *m, const nx_path *path, nx_value payload, bool *has)
+{
+    uint64_t before = n_entries(m->x);
+
+    m->n_texts = 0;
+    nx_path_visit(path, payload, add_at_path, m);
+    *has = n_entries(m->x) > before;
+    return m->st;
+}
+
+static uint64_t bytes_of(const nx_index *x, uint64_t n_rows)
+{
+    return sizeof *x + x->identity.cap + (n_rows + 63) / 64 * 8 + nx_terms_bytes(&x->terms) +
+           nx_ranks_bytes(&x->ints) + nx_ranks_bytes(&x->numbers);
 }
 
 static nx_status add_rows(making *m, nx_seg *s, const nx_path *path)
@@ -127,13 +143,16 @@ static nx_status add_rows(making *m, nx_seg *s, const nx_path *path)
         nx_buf_clear(&row);
         st = nx_seg_row_bare(s, &row, i, m->err);
         if (st) break;
+        bool has;
         m->row = (uint32_t)i;
-        m->n_texts = 0;
-        nx_value payload = nx_block_payload((const nx_block *)(const void *)row.data);
-        nx_path_visit(path, payload, add_at_path, m);
-        st = m->st;
+        st = add_payload(m, path, nx_block_payload((const nx_block *)(const void *)row.data), &has);
+        if (!st && has) {
+            m->x->any[i / 64] |= (uint64_t)1 << i % 64;
+            m->x->n_any++;
+        }
         if (!st && i % 1024 == 0 &&
-            atomic_load_explicit(&bytes_all, memory_order_relaxed) + bytes_of(m->x) >
+            atomic_load_explicit(&bytes_all, memory_order_relaxed) +
+                    bytes_of(m->x, s->head.n_rows) >
                 NX_INDEX_BYTES_MAX)
             st = nx_fail(m->err, NX_ELIMIT, "indexes beyond the memory for all");
     }
@@ -147,13 +166,15 @@ static nx_status fill(nx_index *x, nx_seg *s, const nx_index_spec *spec, nx_erro
     nx_path   path;
     nx_status st = nx_path_parse(&path, spec->path, err);
 
+    x->any = nx_calloc((size_t)(s->head.n_rows + 63) / 64 + 1, sizeof *x->any);
+    if (!x->any) st = nx_fail(err, NX_ENOMEM, "an index");
     if (!st && spec->kind == NX_INDEX_TEXT) st = nx_words_create(&m.words, &spec->words, err);
     if (!st) st = add_rows(&m, s, &path);
     if (!st) st = nx_terms_finish(&x->terms, err);
     if (!st) st = nx_ranks_finish(&x->ints, err);
     if (!st) st = nx_ranks_finish(&x->numbers, err);
     nx_words_destroy(m.words);
-    x->bytes = bytes_of(x);
+    x->bytes = bytes_of(x, s->head.n_rows);
     return st;
 }
 
@@ -164,6 +185,7 @@ static void free_index(nx_index *x)
     nx_terms_free(&x->terms);
     nx_ranks_free(&x->ints);
     nx_ranks_free(&x->numbers);
+    nx_free(x->any);
     nx_free(x);
 }
 
@@ -260,4 +282,56 @@ void nx_seg_index_free(nx_seg *s)
         atomic_fetch_sub_explicit(&bytes_all, x->bytes, memory_order_relaxed);
         free_index(x);
     }
+}
+
+/* ---- Payloads that lie in no index ---- */
+
+enum { TEST_ROWS = 4096 }; /* then what was added is thrown away */
+
+struct nx_index_test {
+    making   m;
+    nx_index x;
+    nx_path  path;
+};
+
+static void forget(nx_index_test *t)
+{
+    nx_terms_free(&t->x.terms);
+    nx_ranks_free(&t->x.ints);
+    nx_ranks_free(&t->x.numbers);
+    t->x = (nx_index){0};
+    t->m.row = 0;
+}
+
+nx_status nx_index_test_create(nx_index_test **out, const nx_index_spec *spec, nx_error *err)
+{
+    nx_index_test *t = nx_calloc(1, sizeof *t);
+
+    *out = NULL;
+    if (!t) return nx_fail(err, NX_ENOMEM, "an index");
+    t->m = (making){.spec = spec, .x = &t->x};
+    nx_status st = nx_path_parse(&t->path, spec->path, err);
+    if (!st && spec->kind == NX_INDEX_TEXT) st = nx_words_create(&t->m.words, &spec->words, err);
+    if (st)
+        nx_index_test_destroy(t);
+    else
+        *out = t;
+    return st;
+}
+
+nx_status nx_index_test_payload(nx_index_test *t, bool *has, nx_value payload, nx_error *err)
+{
+    if (t->m.row == TEST_ROWS) forget(t);
+    t->m.err = err;
+    nx_status st = add_payload(&t->m, &t->path, payload, has);
+    t->m.row++;
+    return st;
+}
+
+void nx_index_test_destroy(nx_index_test *t)
+{
+    if (!t) return;
+    forget(t);
+    nx_words_destroy(t->m.words);
+    nx_free(t);
 }

@@ -35,6 +35,8 @@ struct nx_index {
     nx_buf    identity; /* bytes of its specification */
     nx_terms  terms;
     nx_ranks  ints, numbers; /* numbers: times and cells, too */
+    uint64_t *any;           /* a bit for each row that has an entry; n_any of them */
+    uint64_t  n_any;
     bool      many; /* some row has several texts: all words may be there, but in no text */
     uint64_t  bytes;
 };
@@ -45,6 +47,13 @@ nx_status nx_seg_index(nx_seg *s, const nx_index **out, const nx_index_spec *spe
 
 /* Make those of all settings; for a segment that isn't published yet. Errors likewise. */
 nx_status nx_seg_index_all(nx_seg *s, const nx_settings *settings, nx_error *err);
+
+/* Has a payload an entry in such an index? For points that lie in none. */
+typedef struct nx_index_test nx_index_test;
+
+nx_status nx_index_test_create(nx_index_test **out, const nx_index_spec *spec, nx_error *err);
+nx_status nx_index_test_payload(nx_index_test *t, bool *has, nx_value payload, nx_error *err);
+void      nx_index_test_destroy(nx_index_test *t); /* NULL does nothing */
 
 uint64_t nx_seg_index_bytes(const nx_seg *s);
 void     nx_seg_index_free(nx_seg *s); /* the last reference goes */

@@ -280,6 +280,11 @@ nx_status nx_snapshot_scroll(nx_snapshot *s, nx_point_id *ids, size_t *n, size_t
 nx_status nx_snapshot_count_where(nx_snapshot *s, uint64_t *n, const nx_filter *filter,
                                   nx_error *err);
 
+/* How many points have an entry in that index of the collection's settings: values of its kind. Where
+ * segments have their indexes, nothing is read. NX_ENOMEM, NX_EIO, NX_EFORMAT. */
+nx_status nx_snapshot_count_indexed(nx_snapshot *s, uint64_t *n, const nx_index_spec *spec,
+                                    nx_error *err);
+
 /* About how many: what indexes say is counted, the rest guessed from some hundred points of each
  * segment. Errors likewise. */
 nx_status nx_snapshot_estimate(nx_snapshot *s, uint64_t *n, const nx_filter *filter, nx_error *err);

@@ -135,7 +135,7 @@ class CollectionsTest(harness.Case):
 
     def test_indexes(self):
         self.make("indexed")
-        self.put("indexed", [{"id": i, "vector": {}, "payload": {"n": i} if i % 2 else {}}
+        self.put("indexed", [{"id": i, "vector": {}, "payload": {"n": i} if i % 2 else {"n": "no"}}
                              for i in range(10)])
         path = "/collections/indexed/index"
         done = self.good("PUT", path + "?wait=true", {"field_name": "n", "field_schema": "integer"})

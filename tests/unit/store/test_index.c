@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "store/bound.h"
+#include "store/index.h"
 #include "store/terms.h"
 
 enum { POINTS = 160, TEXTS_MAX = 6, CONDS = 64, D = 3 };
@@ -486,6 +487,33 @@ static void compare(rig *r, const nx_filter *f, const bool want[POINTS], const c
     for (size_t i = 0; i < n_sparse; i++) assert_true(want[sparse[i].id.lo]);
 }
 
+/* Indexes count the points that they have entries of, wherever these lie. */
+static void compare_counts(rig *r, const char *when)
+{
+    const nx_settings *settings = nx_collection_settings(r->c);
+    nx_snapshot       *s = nx_snapshot_take(r->c);
+
+    for (size_t k = 0; k < settings->n_indexes; k++) {
+        nx_index_test *test;
+        uint64_t       n, want = 0;
+        bool           has;
+        assert_int_equal(nx_index_test_create(&test, &settings->indexes[k], NULL), NX_OK);
+        for (int i = 0; i < POINTS; i++) {
+            nx_value payload = {(const uint8_t *)r->payloads[i].data, (uint32_t)r->payloads[i].len};
+            if (!r->there[i]) continue;
+            assert_int_equal(nx_index_test_payload(test, &has, payload, NULL), NX_OK);
+            want += has;
+        }
+        nx_index_test_destroy(test);
+        assert_int_equal(nx_snapshot_count_indexed(s, &n, &settings->indexes[k], NULL), NX_OK);
+        if (n != want)
+            fail_msg("%s: index %zu of %llu points, counted %llu", when, k,
+                     (unsigned long long)want, (unsigned long long)n);
+    }
+    nx_snapshot_release(s);
+    nx_settings_release(settings);
+}
+
 static void delete_them(rig *r, const nx_filter *f, const bool want[POINTS])
 {
     nx_writes *b = nx_writes_create(r->c);
@@ -515,6 +543,7 @@ static int one_filter(rig *r, int seed, int k)
     nx_settings_release(settings);
     snprintf(when, sizeof when, "seed %d, filter %d", seed, k);
     compare(r, f, want, when);
+    compare_counts(r, when);
     if (n < POINTS / 8 && sim_random(&r->rng) % 4 == 0) {
         delete_them(r, f, want);
         memset(want, 0, sizeof want);
