@@ -1,6 +1,6 @@
 /* The whole server in one process, everything at once: streams, whole answers, clients that leave at any
- * moment, models loaded and unloaded under them, keys made and revoked, metrics scraped, and in the end a
- * drain in the middle of it. Made for the thread and address sanitizers, which see what goes wrong; by
+ * moment, models loaded and unloaded under them, keys made and revoked, metrics scraped, collections made,
+ * filled, asked and dropped under each other's hands, and in the end a drain in the middle of it. Made for the thread and address sanitizers, which see what goes wrong; by
  * itself it checks that answers are whole, that nothing is held afterwards, and that it ends.
  *
  * NX_TORTURE_COUNT actions in all, 300 by default.
@@ -307,9 +307,148 @@ static void change_keys(client *c)
     if (status > 0 && status != 200) fault("revoke", c->got.data);
 }
 
+/* ---- Collections: few, so that all meet in them; any may be gone by the time it is asked ---- */
+
+#define N_COLLECTIONS 3
+#define N_POINTS      60
+
+/* What a collection may say when others make and drop it meanwhile. */
+static void judge_collection(client *c, int status, const char *path)
+{
+    if (status == 200 && !strstr(c->got.data, "\"status\":\"ok\"") &&
+        !strstr(c->got.data, "\"status\": \"ok\""))
+        fault("200 that isn't ok", c->got.data);
+    if (status == 400 && strstr(c->got.data, "No appropriate index")) return;
+    if (status > 0 && status != 200 && status != 404 && status != 409 && status != 503)
+        fault(path, c->got.data);
+}
+
+static void ask_collection(client *c, const char *method, const char *rest, const char *body)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "/collections/t%d%s", roll(c, N_COLLECTIONS), rest);
+    judge_collection(c, ask(c, false, method, path, body), path);
+}
+
+static void make_collection(client *c)
+{
+    ask_collection(c, "PUT", "",
+                   "{\"vectors\": {\"size\": 4, \"distance\": \"Dot\"}, "
+                   "\"sparse_vectors\": {\"s\": {}}}");
+    if (roll(c, 2))
+        ask_collection(c, "PUT", "/index?wait=true",
+                       roll(c, 2) ? "{\"field_name\": \"n\", \"field_schema\": \"integer\"}"
+                                  : "{\"field_name\": \"w\", \"field_schema\": \"text\"}");
+}
+
+static void put_points(client *c)
+{
+    nx_buf body = {.max = 1 << 20};
+    int    n = 1 + roll(c, 20);
+
+    (void)nx_buf_addf(&body, NULL, "{\"points\": [");
+    for (int i = 0; i < n; i++)
+        (void)nx_buf_addf(
+            &body, NULL,
+            "%s{\"id\": %d, \"vector\": {\"\": [%d, 1, %d, 0.5], \"s\": {\"indices\": "
+            "[%d], \"values\": [1]}}, \"payload\": {\"n\": %d, \"w\": \"one of %d\"}}",
+            i ? ", " : "", roll(c, N_POINTS), roll(c, 9), roll(c, 9), roll(c, 5), roll(c, 7),
+            roll(c, 7));
+    (void)nx_buf_add(&body, "]}", 3, NULL);
+    ask_collection(c, "PUT", roll(c, 2) ? "/points?wait=true" : "/points", body.data);
+    nx_buf_free(&body);
+}
+
+static void ask_points(client *c)
+{
+    static const char filter[] = "{\"must\": [{\"key\": \"n\", \"range\": {\"gte\": 3}}]}";
+    char              body[400];
+
+    switch (roll(c, 6)) {
+    case 0:
+        snprintf(body, sizeof body, "{\"query\": [1, %d, 3, 4], \"limit\": 5, \"filter\": %s}",
+                 roll(c, 9), filter);
+        ask_collection(c, "POST", "/points/query", body);
+        break;
+    case 1:
+        snprintf(body, sizeof body,
+                 "{\"prefetch\": [{\"query\": [1, 2, 3, %d]}, {\"query\": {\"indices\": [%d], "
+                 "\"values\": [1]}, \"using\": \"s\"}], \"query\": {\"fusion\": \"rrf\"}, "
+                 "\"with_payload\": true}",
+                 roll(c, 9), roll(c, 5));
+        ask_collection(c, "POST", "/points/query", body);
+        break;
+    case 2:
+        snprintf(body, sizeof body, "{\"limit\": %d, \"filter\": %s, \"with_vector\": true}",
+                 1 + roll(c, 50), filter);
+        ask_collection(c, "POST", "/points/scroll", body);
+        break;
+    case 3: ask_collection(c, "POST", "/points/count", "{}"); break;
+    case 4: ask_collection(c, "POST", "/facet", "{\"key\": \"n\"}"); break;
+    default: ask_collection(c, "GET", roll(c, 2) ? "" : "/exists", ""); break;
+    }
+}
+
+static void change_points(client *c)
+{
+    char body[200];
+
+    snprintf(body, sizeof body, "{\"points\": [%d, %d], \"payload\": {\"n\": %d}}",
+             roll(c, N_POINTS), roll(c, N_POINTS), roll(c, 7));
+    switch (roll(c, 4)) {
+    case 0: ask_collection(c, "POST", "/points/payload?wait=true", body); break;
+    case 1:
+        snprintf(body, sizeof body,
+                 "{\"filter\": {\"must\": [{\"key\": \"n\", \"match\": {\"value\": %d}}]}}",
+                 roll(c, 7));
+        ask_collection(c, "POST", "/points/delete?wait=true", body);
+        break;
+    case 2:
+        snprintf(body, sizeof body, "{\"points\": [%d, %d]}", roll(c, N_POINTS), roll(c, N_POINTS));
+        ask_collection(c, "POST", "/points/delete", body);
+        break;
+    default: ask_collection(c, "PATCH", "", "{\"metadata\": {\"by\": \"torture\"}}"); break;
+    }
+}
+
+static void change_collections(client *c)
+{
+    char body[200];
+    int  at = roll(c, N_COLLECTIONS);
+
+    switch (roll(c, 5)) {
+    case 0: ask_collection(c, "DELETE", "", ""); break;
+    case 1: ask_collection(c, "POST", "/snapshots?wait=true", ""); break;
+    case 2:
+        snprintf(body, sizeof body,
+                 "{\"actions\": [{\"create_alias\": {\"collection_name\": \"t%d\", "
+                 "\"alias_name\": \"other\"}}]}",
+                 at);
+        judge_collection(c, ask(c, false, "POST", "/collections/aliases", body), "aliases");
+        break;
+    case 3: judge_collection(c, ask(c, false, "GET", "/collections", ""), "the list"); break;
+    default: make_collection(c); break;
+    }
+}
+
+static void store(client *c)
+{
+    switch (roll(c, 8)) {
+    case 0: change_collections(c); break;
+    case 1: make_collection(c); break;
+    case 2: change_points(c); break;
+    case 3:
+    case 4: put_points(c); break;
+    default: ask_points(c); break;
+    }
+}
+
+/* ---- All of it ---- */
+
 static void act(client *c)
 {
-    switch (roll(c, 14)) {
+    switch (roll(c, 20)) {
     case 0:
     case 1:
     case 2: whole_answer(c, true); break;
@@ -322,7 +461,11 @@ static void act(client *c)
     case 9: long_body(c); break;
     case 10: change_models(c); break;
     case 11: change_keys(c); break;
-    default: look(c); break;
+    case 12:
+    case 13: look(c); break;
+    default:
+        for (int i = 0; i < 5; i++) store(c); /* they take less time than a model's answer */
+        break;
     }
 }
 
@@ -353,6 +496,7 @@ static bool start(void)
     nx_error                   err;
 
     nx_server_options_default(&o);
+    if (nx_backends_distances(&o.distances, &err)) abort();
     o.port = 0;
     o.ops_port = 0;
     o.data = data;
@@ -406,7 +550,7 @@ static void make_key(void)
     client c = {0};
 
     if (ask(&c, true, "POST", "/admin/keys",
-            "{\"name\": \"torture\", \"scopes\": [\"infer\", \"admin\"]}") == 201) {
+            "{\"name\": \"torture\", \"scopes\": [\"infer\", \"rag\", \"admin\"]}") == 201) {
         const char *at = strstr(c.got.data, "nx-");
         if (at) snprintf(key, sizeof key, "%.*s", (int)strcspn(at, "\""), at);
     }
