@@ -292,6 +292,7 @@ static const nx_route routes[] = {
                         .about = "Done.",
                         .body = &nx_qd_said_true,
                         .example = "{\"result\": true, \"status\": \"ok\", \"time\": 0.002}"},
+                       {.status = 404, .about = "There is no such collection, or no such alias."},
                        {.status = 409, .about = "There is a collection of that name."}),
         .handle = nx_handle_qd_aliases_change,
     },
