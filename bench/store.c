@@ -367,7 +367,7 @@ static double wait_small(const options *o, const rig *r, const char *path, uint6
     int64_t  from = nx_clock_ns();
     uint64_t rng = 7;
 
-    for (int i = 0;; i++) {
+    for (;;) {
         double s = (double)(nx_clock_ns() - from) / 1e9;
         if ((double)disk_bytes(path) <= 1.3 * (double)fresh) return s;
         if (s > o->seconds) return -1;

@@ -63,7 +63,7 @@ const nx_route_group *nx_route_group_at(size_t i); /* NULL: past the last */
 const nx_route       *nx_route_at(size_t i);       /* of all groups; NULL: past the last */
 
 /* The route of a method and path; params gets the segments in braces, in order, as views into path.
- * Where two fit, the exact one wins. HEAD finds the route of GET. The path is percent-decoded.
+ * Where two fit, the more exact path counts, with its own methods alone. HEAD finds the route of GET. The path is percent-decoded.
  * NULL: none; then *known (may be NULL) is true when the path exists with another method. */
 #define NX_ROUTE_PARAMS_MAX 2
 const nx_route *nx_route_find(const char *method, const char *path,

@@ -69,19 +69,20 @@ const nx_route *nx_route_find(const char *method, const char *path,
                               nx_str params[NX_ROUTE_PARAMS_MAX], bool *known)
 {
     const nx_route *best = NULL, *r;
-    bool            any = false;
+    int             least = NX_ROUTE_PARAMS_MAX + 1; /* names in braces of the most exact path */
 
     memset(params, 0, NX_ROUTE_PARAMS_MAX * sizeof *params);
     for (size_t i = 0; (r = nx_route_at(i)); i++) {
         nx_str got[NX_ROUTE_PARAMS_MAX] = {{0}};
         int    n = 0;
-        if (!path_fits(r->path, path, got, &n)) continue;
-        any = true;
-        if (!method_fits(method, r) || (best && n > 0)) continue;
+        if (!path_fits(r->path, path, got, &n) || n > least) continue;
+        if (n < least) best = NULL; /* a less exact path doesn't count, whatever its methods */
+        least = n;
+        if (!method_fits(method, r)) continue;
         best = r;
         memcpy(params, got, sizeof got);
     }
-    if (known) *known = any;
+    if (known) *known = least <= NX_ROUTE_PARAMS_MAX;
     return best;
 }
 

@@ -171,8 +171,10 @@ static void on_rejected(void *ctx, nx_httpd_reject why)
     atomic_fetch_add(&R.n_rejected[why], 1);
 }
 
-static void on_error_body(void *ctx, nx_buf *out, const char *uri, int status, const char *message)
+static void on_error_body(void *ctx, nx_buf *out, const char *uri, int64_t begun_ns, int status,
+                          const char *message)
 {
+    (void)begun_ns;
     (void)ctx, (void)uri;
     (void)!nx_buf_addf(out, NULL, "{\"status\":%d,\"message\":\"%s\"}", status, message);
 }
