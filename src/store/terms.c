@@ -224,7 +224,7 @@ static uint64_t below(const nx_ranks *r, int64_t x)
 
 nx_span nx_ranks_between(const nx_ranks *r, int64_t least, int64_t most)
 {
-    if (least > most) return (nx_span){0};
+    if (least > most || r->n == 0) return (nx_span){0};
     uint64_t from = below(r, least), to = most == INT64_MAX ? r->n : below(r, most + 1);
     return (nx_span){r->rows + from, to - from};
 }

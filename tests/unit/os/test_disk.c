@@ -119,7 +119,7 @@ static void no_room_is_an_error_with_its_reason(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
     nx_status st = d->ops->write(d, f, bytes, sizeof bytes, 0, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-    assert_int_equal(st, NX_EIO);
+    assert_int_equal(st, NX_EFULL);
     assert_non_null(strstr(err.text, "write"));
     d->ops->close(d, f);
     if (access("/dev/full", W_OK) == 0) {
