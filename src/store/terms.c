@@ -28,7 +28,9 @@ static uint64_t hash_of(nx_str s)
 
 static nx_str key_of(const nx_terms *t, uint64_t i)
 {
-    return (nx_str){t->bytes.data + t->key_at[i], (size_t)(t->key_at[i + 1] - t->key_at[i])};
+    size_t n = (size_t)(t->key_at[i + 1] - t->key_at[i]);
+
+    return n ? (nx_str){t->bytes.data + t->key_at[i], n} : NX_STR(""); /* no bytes yet, perhaps */
 }
 
 /* The slot of that key, or the empty one where it would go. */
