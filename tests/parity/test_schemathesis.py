@@ -39,9 +39,9 @@ CHECKS = ["not_a_server_error", "status_code_conformance", "content_type_conform
           "use_after_free", "ignored_auth"]
 
 
-# What this server can't give: it has no reranker (test_rerankers.py asks one), what chance makes has no
-# collection for an alias (test_collections.py), and files are the control socket's (test_collection.py).
-NEVER_GIVEN = ("/admin/stop", "/v1/rerank", "/collections/aliases", "/admin/backup", "/admin/collections/")
+# What this server can't give: it has no reranker (test_rerankers.py asks one), and files are the control
+# socket's (test_collection.py).
+NEVER_GIVEN = ("/admin/stop", "/v1/rerank", "/admin/backup", "/admin/collections/")
 
 
 def run(server, key, report, *, phases, examples, seed):
@@ -71,6 +71,8 @@ class Description(harness.Case):
                             model="mini=" + harness.SHIPPED)
         cls.addClassCleanup(cls.server.close)
         cls.key = cls.server.new_key("--scope", "infer,rag,admin")
+        # The collection of the alias in the description's example.
+        cls.server.control("PUT", "/collections/docs-2", {"vectors": {"size": 4, "distance": "Dot"}})
 
     def test_is_openapi(self):
         document = self.server.get("/openapi.json").json
