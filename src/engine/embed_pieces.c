@@ -191,3 +191,16 @@ void nx_embed_pieces_free(nx_embed_pieces *p)
     nx_free(p->list);
     *p = (nx_embed_pieces){0};
 }
+
+nx_status nx_embed_count(int32_t *n, const nx_embed_spec *spec, const nx_vocab *vocab, nx_str text,
+                         nx_input_type type, nx_error *err)
+{
+    around    a = around_of(vocab);
+    nx_ids    ids = {0};
+    nx_status st = encode(spec, vocab, &ids, spec->prompt[type], text, err);
+    size_t    all = ids.n + a.n_front + a.n_back;
+
+    *n = st || all > INT32_MAX ? INT32_MAX : (int32_t)all;
+    nx_ids_free(&ids);
+    return st;
+}

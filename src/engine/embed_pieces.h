@@ -30,4 +30,9 @@ nx_status nx_embed_pieces_add(nx_embed_pieces *p, const nx_embed_spec *spec, con
                               const nx_embed_options *opt, nx_embed_note *note, nx_error *err);
 void      nx_embed_pieces_free(nx_embed_pieces *p);
 
+/* Tokens of a text, with its prompt and those around it: what one piece of it would have. NX_ENOMEM,
+ * what nx_vocab_encode refuses. */
+nx_status nx_embed_count(int32_t *n, const nx_embed_spec *spec, const nx_vocab *vocab, nx_str text,
+                         nx_input_type type, nx_error *err);
+
 #endif

@@ -112,6 +112,12 @@ int32_t nx_embedder_dims(const nx_embedder *e)
     return e->llm->model->hp.n_embd;
 }
 
+nx_status nx_embedder_count(const nx_embedder *e, int32_t *n, nx_str text, nx_input_type type,
+                            nx_error *err)
+{
+    return nx_embed_count(n, &e->spec, e->llm->vocab, text, type, err);
+}
+
 const nx_embed_spec *nx_embedder_spec(const nx_embedder *e)
 {
     return &e->spec;

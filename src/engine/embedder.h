@@ -80,6 +80,11 @@ void      nx_embedder_close(nx_embedder *e); /* NULL does nothing */
 nx_status nx_embedder_run(nx_embedder *e, float *out, const nx_embed_text *texts, int32_t n,
                           const nx_embed_options *opt, nx_embed_report *report, nx_error *err);
 
+/* Tokens of a text, with its prompt and those around it. It fits when they are no more than the
+ * specification's length_max. Any thread, at any time. NX_ENOMEM. */
+nx_status nx_embedder_count(const nx_embedder *e, int32_t *n, nx_str text, nx_input_type type,
+                            nx_error *err);
+
 int32_t              nx_embedder_dims(const nx_embedder *e); /* n_embd */
 const nx_embed_spec *nx_embedder_spec(const nx_embedder *e);
 const nx_llm        *nx_embedder_llm(const nx_embedder *e);

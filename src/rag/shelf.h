@@ -102,6 +102,10 @@ typedef struct nx_put_report {
 nx_status nx_shelf_put(nx_shelf *s, const nx_incoming *in, nx_embedder *counts_with,
                        nx_put_report *report, nx_error *err);
 
+/* Would nx_shelf_put of such a file, of so many bytes, find it unchanged? By its size and time alone; in->bytes isn't
+ * looked at. */
+bool nx_shelf_at_a_glance(nx_shelf *s, nx_snapshot *snap, const nx_incoming *in, uint64_t bytes);
+
 /* Keep bytes and a record in state queued: durable; nx_shelf_work_queued does the rest, also after a crash. */
 nx_status nx_shelf_queue(nx_shelf *s, const nx_incoming *in, nx_point_id *id, nx_error *err);
 
