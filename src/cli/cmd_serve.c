@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "cli/model_list.h"
 #include "cli/serve_models.h"
 #include "lib/backends.h"
 #include "os/memory.h"
@@ -45,76 +46,6 @@ static void catch_signals(void)
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
     sigaction(SIGHUP, &a, NULL);
-}
-
-/* ---- Models: NAME=PATH, or PATH, whose name is its file's ---- */
-
-typedef struct spec {
-    nx_model_spec s;
-    char          name[256];
-    char          path[4096]; /* found for one of nx_embed_alias's names */
-} spec;
-
-/* "Qwen/Qwen3-0.6B" stays; "/models/mini.gguf" is "mini". */
-static void name_of(char *out, size_t cap, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *base = path[0] == '/' || path[0] == '.' ? (slash ? slash + 1 : path) : path;
-    size_t      len = strlen(base);
-
-    if (len > 5 && !strcmp(base + len - 5, ".gguf")) {
-        base = slash ? slash + 1 : path;
-        len = strlen(base) - 5;
-    }
-    snprintf(out, cap, "%.*s", (int)len, base);
-}
-
-/* The embedding model that ships, where it does, its name is free, and the budget could hold it. */
-static void add_embedding(spec *specs, nx_model_spec *list, serve_opts *o, char *path, size_t cap)
-{
-    size_t     *n = &o->o.n_models;
-    const char *found;
-    uint64_t    bytes;
-
-    if (*n == NX_MODELS_MAX || nx_embedding_path(&found, path, cap, NULL, NULL)) return;
-    name_of(specs[*n].name, sizeof specs[*n].name, found);
-    for (size_t i = 0; i < *n; i++)
-        if (strcmp(specs[i].name, specs[*n].name) == 0) return;
-    if (o->o.opener.plan(o->o.opener.ctx, found, &bytes, NULL) || bytes > o->o.memory_bytes) return;
-    list[*n] = (nx_model_spec){specs[*n].name, found};
-    (*n)++;
-}
-
-static int read_models(spec *specs, nx_model_spec *list, size_t *n, const serve_opts *o,
-                       char *shipped, size_t cap)
-{
-    nx_error    err;
-    const char *path;
-
-    *n = o->models.n ? o->models.n : 1;
-    if (*n > NX_MODELS_MAX)
-        return nx_cli_misuse("serve", "--model: at most %d models", NX_MODELS_MAX);
-    for (size_t i = 0; i < *n; i++) {
-        const char *given = o->models.n ? o->models.v[i].p : NULL;
-        const char *eq = given ? strchr(given, '=') : NULL;
-        if (!given) {
-            if (nx_model_path(&path, shipped, cap, NULL, &err)) return nx_cli_fail(&err);
-            given = path;
-        }
-        if (eq && (eq == given || !eq[1]))
-            return nx_cli_misuse("serve", "--model %s: expected MODEL or NAME=MODEL", given);
-        if (eq)
-            snprintf(specs[i].name, sizeof specs[i].name, "%.*s", (int)(eq - given), given);
-        else
-            name_of(specs[i].name, sizeof specs[i].name, given);
-        list[i] = (nx_model_spec){specs[i].name, eq ? eq + 1 : given};
-        /* fast, balanced, quality: one that isn't there is told before the server starts. */
-        if (!nx_embed_alias(nx_str_of(list[i].path))) continue;
-        if (nx_embedding_path(&path, specs[i].path, sizeof specs[i].path, list[i].path, &err))
-            return nx_cli_fail(&err);
-        list[i].path = path;
-    }
-    return NX_CLI_GO;
 }
 
 /* ---- The rest of the options ---- */
@@ -258,6 +189,15 @@ static int check_models(const serve_opts *o)
     return NX_CLI_GO;
 }
 
+static int read_models(nx_model_list *out, const nx_texts *given)
+{
+    nx_error  err;
+    nx_status st = nx_model_list_make(out, given, &err);
+
+    if (st == NX_EINVAL) return nx_cli_misuse("serve", "%s", err.text);
+    return st ? nx_cli_fail(&err) : NX_CLI_GO;
+}
+
 static int32_t wait_for_stop(nx_server *s)
 {
     for (;;) {
@@ -270,20 +210,19 @@ static int32_t wait_for_stop(nx_server *s)
 
 static int run(serve_opts *o)
 {
-    spec         *specs = nx_calloc(NX_MODELS_MAX, sizeof *specs);
-    nx_model_spec list[NX_MODELS_MAX];
-    char          shipped[4096], embedding[4096];
+    nx_model_list models = {0};
     const char  **origins = pointers(&o->origins), **hosts = pointers(&o->hosts);
     nx_server    *s = NULL;
     nx_error      err;
     int           code = NX_CLI_FAILED;
 
-    if (specs && origins && hosts)
-        code = read_models(specs, list, &o->o.n_models, o, shipped, sizeof shipped);
+    if (origins && hosts)
+        code = read_models(&models, &o->models);
     else
         nx_log_error("out of memory");
     if (code == NX_CLI_GO) {
-        o->o.models = list;
+        o->o.models = models.specs;
+        o->o.n_models = models.n;
         o->o.origins = origins;
         o->o.n_origins = o->origins.n;
         o->o.hosts = hosts;
@@ -292,7 +231,8 @@ static int run(serve_opts *o)
         code = nx_backends_distances(&o->o.distances, &err) ? nx_cli_fail(&err) : check_models(o);
     }
     if (code == NX_CLI_GO) {
-        add_embedding(specs, list, o, embedding, sizeof embedding);
+        nx_model_list_offer_embedding(&models, &o->o.opener, o->o.memory_bytes);
+        o->o.n_models = models.n;
         if (o->s.m.no_memory_check) o->o.memory_bytes = 0;
         catch_signals();
         nx_process_allow_descriptors();
@@ -308,7 +248,7 @@ static int run(serve_opts *o)
             code = NX_CLI_DONE;
         }
     }
-    nx_free(specs);
+    nx_model_list_free(&models);
     nx_free(origins);
     nx_free(hosts);
     return code;

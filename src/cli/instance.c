@@ -7,7 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "cli/model_list.h"
+#include "cli/serve_models.h"
 #include "lib/backends.h"
+#include "os/memory.h"
 
 #define ANSWER_MAX ((size_t)512 << 20)
 #define POLL_NS    100000000
@@ -21,6 +25,29 @@ static void pause_ns(long ns)
 
 /* ---- Opening ---- */
 
+/* One answer at a time is asked for; what is opened is told by nobody but the command itself. */
+struct nx_instance_models {
+    nx_serve_opts opts;
+    nx_model_list list;
+};
+
+static nx_status find_models(nx_instance *i, const nx_instance_needs *needs, nx_error *err)
+{
+    nx_str                     given = nx_str_of(needs->m.model);
+    const nx_texts             named = {.v = &given, .n = needs->m.model != NULL};
+    struct nx_instance_models *m = i->models = nx_calloc(1, sizeof *m);
+
+    if (!m) return nx_fail(err, NX_ENOMEM, "models");
+    m->opts = (nx_serve_opts){.m = needs->m,
+                              .parallel = 1,
+                              .queue = 8,
+                              .draft = NX_DRAFT_DEFAULT,
+                              .memory_bytes = nx_memory_available()};
+    m->opts.m.unattended = true;
+    nx_status st = needs->generates ? nx_model_list_make(&m->list, &named, err) : NX_OK;
+    return st ? st : nx_model_list_add_embedding(&m->list, needs->embedding, err);
+}
+
 static nx_status run_own(nx_instance *i, const char *data, nx_error *err)
 {
     nx_server_options o;
@@ -30,6 +57,12 @@ static nx_status run_own(nx_instance *i, const char *data, nx_error *err)
     snprintf(socket, sizeof socket, "%.2000s/command.sock", i->dir.path);
     o.data = data;
     o.unix_path = socket; /* and no port */
+    if (i->models) {
+        o.models = i->models->list.specs;
+        o.n_models = i->models->list.n;
+        o.opener = nx_serve_opener(&i->models->opts);
+        o.memory_bytes = i->models->opts.m.no_memory_check ? 0 : i->models->opts.memory_bytes;
+    }
     nx_status st = nx_backends_distances(&o.distances, err);
     return st ? st : nx_server_start(&i->own, &o, err);
 }
@@ -44,11 +77,13 @@ static bool answers(nx_instance *i)
     return !st;
 }
 
-nx_status nx_instance_open(nx_instance *i, const char *data, nx_error *err)
+nx_status nx_instance_open_for(nx_instance *i, const char *data, const nx_instance_needs *needs,
+                               nx_error *err)
 {
     *i = (nx_instance){0};
     nx_status st = nx_datadir_find(&i->dir, data, err);
     if (!st) st = nx_http_create(&i->http, err);
+    if (!st && needs && !answers(i)) st = find_models(i, needs, err);
     for (int tries = 0; !st; tries++) {
         st = run_own(i, data, err);
         if (!st || st != NX_EBUSY || answers(i)) break;
@@ -59,9 +94,16 @@ nx_status nx_instance_open(nx_instance *i, const char *data, nx_error *err)
     return st == NX_EBUSY ? NX_OK : st;
 }
 
+nx_status nx_instance_open(nx_instance *i, const char *data, nx_error *err)
+{
+    return nx_instance_open_for(i, data, NULL, err);
+}
+
 void nx_instance_close(nx_instance *i)
 {
     if (i->own) nx_server_stop(i->own, 0, NULL, NULL);
+    if (i->models) nx_model_list_free(&i->models->list);
+    nx_free(i->models);
     nx_http_destroy(i->http);
     *i = (nx_instance){0};
 }
@@ -93,6 +135,7 @@ nx_status nx_qdrant_refusal(int status, const nx_json *answer, nx_error *err)
 
     if (!nx_json_get_string(inner, "error", &text) && !nx_json_get_string(answer, "error", &text))
         (void)nx_json_get_string(nx_json_get(answer, "error"), "message", &text);
+    if (!text.len) (void)nx_json_get_string(answer, "detail", &text);
     if (!text.len) return nx_fail(err, status_of(status), "the server refuses: status %d", status);
     return nx_fail(err, status_of(status), "%.*s", (int)(text.len < 400 ? text.len : 400), text.p);
 }
@@ -140,6 +183,114 @@ nx_status nx_instance_ask(nx_instance *i, const char *method, const char *path, 
 
     *s = (nx_said){0};
     if (!st) st = ask(i->dir.socket, i->http, method, path, text, LONG_S, s, err);
+    if (body) nx_buf_free(&body->buf);
+    return st;
+}
+
+/* ---- Bytes, and events ---- */
+
+static nx_status refused(int status, const nx_buf *said, nx_error *err)
+{
+    nx_json_doc doc;
+    nx_error    ignored;
+    nx_status   st = nx_json_parse(&doc, "the server's answer", said->data ? said->data : "",
+                                   said->len, 0, &ignored);
+
+    st = nx_qdrant_refusal(status, st ? NULL : doc.root, err);
+    nx_json_doc_free(&doc);
+    return st;
+}
+
+nx_status nx_instance_fetch(nx_instance *i, const char *path, nx_buf *out, nx_error *err)
+{
+    nx_buf        url = {.max = 8192}, said = {.max = ANSWER_MAX};
+    nx_http_reply reply;
+    nx_status     st = nx_buf_addf(&url, err, "http://localhost%s", path);
+
+    if (!st) {
+        nx_http_call call = {
+            .method = "GET", .url = url.data, .unix_path = i->dir.socket, .stall_s = LONG_S};
+        st = nx_http_send(i->http, &reply, &call, &said, err);
+    }
+    if (!st && (reply.status < 200 || reply.status >= 300)) st = refused(reply.status, &said, err);
+    if (!st) st = nx_buf_add(out, said.data, said.len, err);
+    nx_buf_free(&url);
+    nx_buf_free(&said);
+    return st;
+}
+
+/* The lines of a stream: "data: {..}"; others (comments, names, blanks) are passed over. */
+typedef struct events {
+    nx_buf      line;
+    nx_event_fn on_event;
+    void       *ctx;
+    bool        done;
+} events;
+
+static nx_status take_line(events *e, nx_error *err)
+{
+    nx_str      text = {e->line.data, e->line.len};
+    nx_json_doc doc;
+    nx_status   st = NX_OK;
+
+    if (text.len && text.p[text.len - 1] == '\r') text.len--;
+    if (text.len < 5 || memcmp(text.p, "data:", 5) != 0 || e->done) return NX_OK;
+    text = (nx_str){text.p + 5, text.len - 5};
+    while (text.len && *text.p == ' ') text = (nx_str){text.p + 1, text.len - 1};
+    e->done = nx_str_eq(text, NX_STR("[DONE]"));
+    if (e->done) return NX_OK;
+    st = nx_json_parse(&doc, "the server's event", text.p, text.len, 0, err);
+    if (st) return st;
+    st = e->on_event(e->ctx, doc.root, err);
+    nx_json_doc_free(&doc);
+    return st;
+}
+
+static nx_status take_bytes(void *ctx, const nx_http_reply *reply, const void *bytes, size_t n,
+                            nx_error *err)
+{
+    events     *e = ctx;
+    const char *p = bytes, *end = p + n;
+    nx_status   st = NX_OK;
+
+    (void)reply;
+    while (p < end && !st) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p));
+        st = nx_buf_add(&e->line, p, (size_t)((nl ? nl : end) - p), err);
+        if (!nl) break;
+        if (!st) st = take_line(e, err);
+        nx_buf_clear(&e->line);
+        p = nl + 1;
+    }
+    return st;
+}
+
+nx_status nx_instance_stream(nx_instance *i, const char *path, nx_jw *body, nx_event_fn on_event,
+                             void *ctx, const atomic_bool *cancel, nx_error *err)
+{
+    nx_buf        url = {.max = 8192}, said = {.max = ANSWER_MAX};
+    events        e = {.line.max = ANSWER_MAX, .on_event = on_event, .ctx = ctx};
+    nx_http_reply reply;
+    nx_str        text;
+    nx_status     st = body_of(&text, body, err);
+
+    if (!st) st = nx_buf_addf(&url, err, "http://localhost%s", path);
+    if (!st) {
+        nx_http_call call = {.method = body ? "POST" : "GET",
+                             .url = url.data,
+                             .unix_path = i->dir.socket,
+                             .body = text,
+                             .stall_s = LONG_S,
+                             .cancel = cancel,
+                             .on_data = take_bytes,
+                             .ctx = &e};
+        st = nx_http_send(i->http, &reply, &call, &said, err);
+    }
+    if (!st && reply.status != 200) st = refused(reply.status, &said, err);
+    if (!st && !e.done) st = nx_fail(err, NX_EIO, "the server's answer broke off");
+    nx_buf_free(&url);
+    nx_buf_free(&said);
+    nx_buf_free(&e.line);
     if (body) nx_buf_free(&body->buf);
     return st;
 }

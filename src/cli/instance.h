@@ -1,6 +1,6 @@
 /* instance.h - the collections of a data folder, whoever holds it: the server that runs is asked through
- * the folder's control socket; where none runs, one without models runs inside this command for as long
- * as it takes, and is asked the same way. So there is one way to do each thing.
+ * the folder's control socket; where none runs, one runs inside this command for as long as it takes, with
+ * the models that it needs, and is asked the same way. So there is one way to do each thing.
  *
  * Thread: one at a time, but for nx_instance_copy, which asks from a thread of its own.
  */
@@ -15,13 +15,24 @@
 #include "server/server.h"
 
 typedef struct nx_instance {
-    nx_datadir dir;
-    nx_http   *http;
-    nx_server *own; /* NULL: another process serves */
+    nx_datadir                 dir;
+    nx_http                   *http;
+    nx_server                 *own;    /* NULL: another process serves */
+    struct nx_instance_models *models; /* what own was given */
 } nx_instance;
 
 /* data NULL: the default folder. NX_EIO, NX_EBUSY (held by a command, or a server that doesn't answer). */
 nx_status nx_instance_open(nx_instance *i, const char *data, nx_error *err);
+
+/* The same for what needs models. A server that runs has its own, and these don't count. */
+typedef struct nx_instance_needs {
+    nx_model_opts
+        m; /* threads, ctx and so on; m.model: the language model, NULL: the one that ships */
+    const char *embedding; /* NULL: the one that ships */
+    bool        generates; /* a language model, too; the embedding model is there in any case */
+} nx_instance_needs;
+nx_status nx_instance_open_for(nx_instance *i, const char *data, const nx_instance_needs *needs,
+                               nx_error *err);
 void      nx_instance_close(nx_instance *i); /* zeroed or closed: does nothing */
 
 /* An answer: *doc is JSON whose text is in text. */
@@ -38,6 +49,12 @@ void nx_said_free(nx_said *s);
 nx_status nx_instance_ask(nx_instance *i, const char *method, const char *path, nx_jw *body,
                           nx_said *s, nx_error *err);
 
+/* A stream of events, {"type": ..} each, handed over as they come, until "[DONE]". body is freed. What on_event
+ * returns but NX_OK ends it. NX_ECANCELLED: cancel (may be NULL) was set; the rest as above. */
+typedef nx_status (*nx_event_fn)(void *ctx, const nx_json *event, nx_error *err);
+nx_status nx_instance_stream(nx_instance *i, const char *path, nx_jw *body, nx_event_fn on_event,
+                             void *ctx, const atomic_bool *cancel, nx_error *err);
+
 /* The same of what takes long (/admin/backup and its like): a bar, and Ctrl-C stops it. */
 nx_status nx_instance_copy(nx_instance *i, const char *label, const char *path, nx_jw *body,
                            nx_said *s, nx_error *err);
@@ -47,6 +64,9 @@ nx_status nx_collection_url(nx_buf *out, const char *name, const char *rest, nx_
 
 /* out[cap]: an absolute path. NX_ELIMIT, NX_EIO. */
 nx_status nx_absolute_path(char *out, size_t cap, const char *path, nx_error *err);
+
+/* Bytes of an answer as they are, appended to out. Failures as of nx_instance_ask. */
+nx_status nx_instance_fetch(nx_instance *i, const char *path, nx_buf *out, nx_error *err);
 
 /* What a Qdrant server's refusal says, with the status that fits: also of one elsewhere. */
 nx_status nx_qdrant_refusal(int status, const nx_json *answer, nx_error *err);

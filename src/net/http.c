@@ -24,7 +24,8 @@ typedef struct transfer {
     const nx_http_request *rq;
     nx_http_reply         *reply;
     nx_buf                *whole; /* takes every body, an error's too; NULL: rq->on_data takes it */
-    nx_status              st;    /* why our own callbacks ended it */
+    bool                   handed; /* but a 200's: rq->on_data takes that */
+    nx_status              st;     /* why our own callbacks ended it */
     nx_error              *err;
 } transfer;
 
@@ -151,7 +152,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
     transfer *t = ctx;
     size_t    n = size * count;
 
-    if (t->whole) {
+    if (t->whole && !(t->handed && t->reply->status == 200)) {
         t->st = nx_buf_add(t->whole, bytes, n, t->err);
         return t->st ? CURL_WRITEFUNC_ERROR : n;
     }
@@ -290,8 +291,13 @@ static void set_call(CURL *c, const nx_http_call *call, struct curl_slist *heade
 nx_status nx_http_send(nx_http *h, nx_http_reply *reply, const nx_http_call *call, nx_buf *out,
                        nx_error *err)
 {
-    nx_http_request    rq = {.url = call->url, .stall_s = call->stall_s, .cancel = call->cancel};
-    transfer           t = {.rq = &rq, .reply = reply, .whole = out, .err = err};
+    nx_http_request rq = {.url = call->url,
+                          .stall_s = call->stall_s,
+                          .cancel = call->cancel,
+                          .on_data = call->on_data,
+                          .ctx = call->ctx};
+    transfer        t = {
+               .rq = &rq, .reply = reply, .whole = out, .handed = call->on_data != NULL, .err = err};
     struct curl_slist *headers = NULL;
     nx_status          st = NX_OK;
 

@@ -66,6 +66,8 @@ typedef struct nx_http_call {
     nx_str      body;      /* JSON; p NULL: none */
     int32_t     stall_s;   /* as above */
     const atomic_bool *cancel; /* may be NULL */
+    nx_http_data_fn on_data; /* takes a 200's body as it comes, in the place of out; NULL: nobody */
+    void           *ctx;
 } nx_http_call;
 
 /* Append the answer's body to out, whatever reply->status says; beyond out->max is NX_ELIMIT. Results
