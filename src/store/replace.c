@@ -1,6 +1,7 @@
-/* replace.c - a collection comes from a file, in place of another or as a new one.
+/* replace.c - a collection comes from a file, in place of another or as a new one; or one takes another's
+ * place.
  *
- * Idea: it is made beside, as <folder>.import. What replaces another becomes <folder>.next: once that
+ * Idea: it is made beside, as <folder>.import, or gets that name. What replaces another becomes <folder>.next: once that
  *       name is on the disk the change has happened, and opening the store would finish it. Then the old
  *       one becomes <folder>.gone, and the new one <folder>, each name synced before the next step.
  */
@@ -115,8 +116,17 @@ static nx_status put_new(nx_store *s, const names *p, const char *folder, const 
     return st;
 }
 
+/* Held. Has it taken a request that isn't among the first seq? */
+static nx_status check_seq(const nx_collection *old, uint64_t seq, nx_error *err)
+{
+    if (!old || seq == NX_ANY_SEQ || old->log.next_seq - 1 == seq) return NX_OK;
+    return nx_fail(err, NX_EBUSY, "%s has changed: its last request is %llu, not %llu", old->name,
+                   (unsigned long long)(old->log.next_seq - 1), (unsigned long long)seq);
+}
+
+/* *done: it happened, though it may not be open yet. */
 static nx_status put_over(nx_store *s, const names *p, size_t at, const char *folder,
-                          const char *name, nx_error *err)
+                          const char *name, uint64_t seq, bool *done, nx_error *err)
 {
     nx_collection *old = s->entries[at].c;
     nx_entry       e = {.name = nx_strdup(name)};
@@ -124,7 +134,9 @@ static nx_status put_over(nx_store *s, const names *p, size_t at, const char *fo
     nx_status      st = e.name ? NX_OK : nx_fail(err, NX_ENOMEM, "%s", name);
 
     nx_store_hold(old);
+    if (!st) st = check_seq(old, seq, err);
     if (!st) st = swap_folders(s, p, &lost, err);
+    *done = !st;
     if (!st) nx_store_detach(old, NX_ENOENT, "replaced");
     if (lost) nx_store_detach(old, NX_EIO, "replacing it failed half-way");
     nx_store_let_go(old);
@@ -181,12 +193,14 @@ static nx_status put_in_place(nx_store *s, nx_coming *x, const names *p, const c
                               const char *name, bool replace, nx_error *err)
 {
     size_t at;
-    bool   found;
+    bool   found, done;
 
     pthread_mutex_lock(&s->change);
     forget(s, x);
     nx_status st = may_take(s, x->name, replace, &at, &found, err);
-    if (!st) st = found ? put_over(s, p, at, folder, name, err) : put_new(s, p, folder, name, err);
+    if (!st)
+        st = found ? put_over(s, p, at, folder, name, NX_ANY_SEQ, &done, err)
+                   : put_new(s, p, folder, name, err);
     pthread_mutex_unlock(&s->change);
     return st;
 }
@@ -218,6 +232,76 @@ nx_status nx_store_import_collection(nx_store *s, nx_str name, const char *path,
         pthread_mutex_unlock(&s->change);
     }
     if (st) (void)s->disk->ops->remove_dir(s->disk, p->import, NULL); /* else when it opens */
+    nx_free(p);
+    return st;
+}
+
+/* ---- One in place of another ---- */
+
+/* Its folder goes into the other's place. Held by the caller. *done as of put_over. */
+static nx_status move_over(nx_store *s, nx_collection *by, const char *from, const names *p,
+                           size_t at, const char *folder, const char *name, uint64_t seq,
+                           bool *done, nx_error *err)
+{
+    bool      moved = false;
+    nx_status st = s->disk->ops->remove_dir(s->disk, p->import, err);
+
+    *done = false;
+    if (!st) {
+        moved = true; /* perhaps */
+        st = move(s, from, p->import, err);
+    }
+    if (!st) st = put_over(s, p, at, folder, name, seq, done, err);
+    if (*done)
+        nx_store_detach(by, NX_ENOENT, "it has taken another's place");
+    else if (moved && move(s, p->import, from, NULL))
+        nx_store_detach(by, NX_EIO, "taking another's place failed half-way");
+    return st;
+}
+
+static nx_status find_both(const nx_store *s, nx_str name, nx_str by, size_t *at, size_t *by_at,
+                           nx_error *err)
+{
+    bool      found;
+    nx_status st = NX_OK;
+
+    *by_at = nx_store_place(s, by, &found);
+    if (!found) return nx_store_no_such(by, err);
+    if (!s->entries[*by_at].c)
+        return nx_fail(err, NX_EFORMAT, "collection %s is quarantined: %s", s->entries[*by_at].name,
+                       s->entries[*by_at].why.text);
+    if (nx_str_eq(name, by)) return nx_fail(err, NX_EINVAL, "a collection in its own place");
+    st = may_take(s, by, true, by_at, &found, err);
+    if (!st) st = may_take(s, name, true, at, &found, err);
+    return st || found ? st : nx_store_no_such(name, err);
+}
+
+nx_status nx_store_replace_collection(nx_store *s, nx_str name, nx_str by, uint64_t seq,
+                                      nx_error *err)
+{
+    char      folder[NX_FOLDER_MAX + 1], other[NX_FOLDER_MAX + 1], text[NX_COLLECTION_NAME_MAX + 1];
+    char      from[NX_STORE_PATH_CAP];
+    size_t    at = 0, by_at = 0;
+    bool      done = false;
+    names    *p = nx_alloc(1, sizeof *p);
+    nx_status st = p ? nx_folder_of(folder, name, err) : nx_fail(err, NX_ENOMEM, "names");
+
+    if (!st) st = nx_folder_of(other, by, err);
+    if (!st) st = names_of(p, s, folder, err);
+    if (!st) st = nx_store_path(from, s, other, "", err);
+    pthread_mutex_lock(&s->change);
+    if (!st) st = find_both(s, name, by, &at, &by_at, err);
+    if (!st) {
+        nx_collection *c = s->entries[by_at].c;
+        memcpy(text, name.p, name.len);
+        text[name.len] = '\0';
+        nx_store_hold(c);
+        st = nx_collection_failed(c, false, err);
+        if (!st) st = move_over(s, c, from, p, at, folder, text, seq, &done, err);
+        nx_store_let_go(c);
+    }
+    if (done) nx_store_forget(s, by_at);
+    pthread_mutex_unlock(&s->change);
     nx_free(p);
     return st;
 }

@@ -496,12 +496,22 @@ static nx_entry take_entry(nx_store *s, size_t at, bool *aliases)
     return e;
 }
 
+void nx_store_forget(nx_store *s, size_t at)
+{
+    bool     aliases;
+    nx_error inner;
+    nx_entry gone = take_entry(s, at, &aliases);
+
+    if (aliases && nx_store_save_aliases(s, &inner))
+        nx_log_warn("store: aliases of %s: %s", gone.name, inner.text);
+    nx_collection_release(gone.c);
+    nx_free(gone.name);
+}
+
 nx_status nx_store_drop_collection(nx_store *s, nx_str name, nx_error *err)
 {
     char      folder[NX_FOLDER_MAX + 1];
-    nx_entry  gone = {0};
-    nx_error  inner;
-    bool      found, lost, aliases = false;
+    bool      found, lost;
     nx_status st = nx_folder_of(folder, name, err);
 
     if (st) return st;
@@ -516,12 +526,8 @@ nx_status nx_store_drop_collection(nx_store *s, nx_str name, nx_error *err)
         if (lost) nx_store_detach(c, NX_EIO, "dropping it failed half-way");
         nx_store_let_go(c);
     }
-    if (!st) gone = take_entry(s, at, &aliases);
-    if (aliases && nx_store_save_aliases(s, &inner))
-        nx_log_warn("store: aliases of %s: %s", gone.name, inner.text);
+    if (!st) nx_store_forget(s, at);
     pthread_mutex_unlock(&s->change);
-    nx_collection_release(gone.c);
-    nx_free(gone.name);
     return st;
 }
 

@@ -148,6 +148,14 @@ nx_status nx_collection_export(nx_collection *c, const char *path, nx_copy_fn pr
 nx_status nx_store_import_collection(nx_store *store, nx_str name, const char *path, bool replace,
                                      nx_copy_fn progress, void *ctx, nx_error *err);
 
+/* Let collection `by` take the place of `name`, in one step that a crash doesn't part: the old one, or the new
+ * one. seq: the last request that name may have taken (NX_ANY_SEQ: any); when it has taken others, NX_EBUSY. Who
+ * holds either keeps it, to read. Aliases of by are dropped. NX_ENOENT, NX_EINVAL, NX_EFORMAT (by is quarantined),
+ * NX_EFULL, NX_EIO, NX_ENOMEM: nothing happened, or `by` can't be used any more. */
+#define NX_ANY_SEQ UINT64_MAX
+nx_status nx_store_replace_collection(nx_store *store, nx_str name, nx_str by, uint64_t seq,
+                                      nx_error *err);
+
 /* Do what the background thread does when nobody writes, until nothing is left to do. NX_EFULL,
  * NX_EIO, NX_ENOMEM: what is left stays for the next time. */
 nx_status nx_store_maintain(nx_store *store, nx_error *err);

@@ -78,6 +78,9 @@ nx_status nx_store_open_fresh(nx_entry *e, nx_store *s, const char *folder, cons
 void nx_store_insert(nx_store *s, nx_entry e);
 void nx_store_swap(nx_store *s, nx_entry *e);
 
+/* The entry leaves the list, with aliases of it. Under change; the folder is gone before. */
+void nx_store_forget(nx_store *s, size_t at);
+
 /* Is the name free? NX_EBUSY: a collection, an alias, or one that is coming. Under change. */
 nx_status nx_store_free_name(const nx_store *s, nx_str name, nx_error *err);
 
