@@ -1,6 +1,7 @@
 /* digest.c - over GnuTLS, which uses the processor's own SHA instructions. */
 #include "net/digest.h"
 
+#include <assert.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
@@ -25,19 +26,34 @@ void nx_digest_add(nx_digest *d, const void *bytes, size_t n)
     if (n) gnutls_hash(d->state, bytes, n);
 }
 
-void nx_digest_end(nx_digest *d, char hex[NX_DIGEST_HEX_MAX])
+static void write_hex(char hex[NX_DIGEST_HEX_MAX], const unsigned char *raw, int n)
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char     raw[32];
-    int               n = (int)gnutls_hash_get_len(algorithm(d->kind));
 
-    gnutls_hash_deinit(d->state, raw);
-    d->state = NULL;
     for (int i = 0; i < n; i++) {
         hex[2 * i] = digits[raw[i] >> 4];
         hex[2 * i + 1] = digits[raw[i] & 15];
     }
     hex[2 * n] = '\0';
+}
+
+void nx_digest_end(nx_digest *d, char hex[NX_DIGEST_HEX_MAX])
+{
+    unsigned char raw[32];
+
+    gnutls_hash_deinit(d->state, raw);
+    d->state = NULL;
+    write_hex(hex, raw, (int)gnutls_hash_get_len(algorithm(d->kind)));
+}
+
+void nx_sha256(char hex[NX_DIGEST_HEX_MAX], const void *bytes, size_t n)
+{
+    unsigned char raw[32] = {0};
+    int           rc = gnutls_hash_fast(GNUTLS_DIG_SHA256, n ? bytes : "", n, raw);
+
+    assert(rc == 0);
+    (void)rc;
+    write_hex(hex, raw, 32);
 }
 
 void nx_digest_abort(nx_digest *d)

@@ -27,6 +27,9 @@ void      nx_digest_add(nx_digest *d, const void *bytes, size_t n);
 void nx_digest_end(nx_digest *d, char hex[NX_DIGEST_HEX_MAX]);
 void nx_digest_abort(nx_digest *d);
 
+/* The SHA-256 of bytes that are all there, in hexadecimal. Takes no memory, so it can't fail. */
+void nx_sha256(char hex[NX_DIGEST_HEX_MAX], const void *bytes, size_t n);
+
 /* ---- Secrets ---- */
 
 #define NX_HMAC_BYTES 32

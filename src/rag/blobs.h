@@ -29,7 +29,8 @@ nx_status nx_blobs_put(nx_blobs *b, char name[NX_BLOB_NAME], const void *bytes, 
 nx_status nx_blobs_read(nx_blobs *b, nx_buf *out, const char *name, uint64_t begin, uint64_t end,
                         uint64_t *total, nx_error *err);
 
-/* Remove every blob for which keep says false and that is older than age_s seconds. *n: how many. */
+/* Remove every blob for which keep says false and that was last put more than age_s seconds ago, and what crashes
+ * left of half-written ones. *n (may be NULL): how many. keep is called without a lock. */
 nx_status nx_blobs_sweep(nx_blobs *b, bool (*keep)(void *ctx, const char *name), void *ctx,
                          int32_t age_s, uint64_t *n, nx_error *err);
 

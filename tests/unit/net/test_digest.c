@@ -21,6 +21,11 @@ static void digests(void **state)
     nx_digest_add(&d, "bc", 2);
     nx_digest_end(&d, hex);
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    memset(hex, 0, sizeof hex);
+    nx_sha256(hex, "abc", 3);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    nx_sha256(hex, NULL, 0);
+    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     assert_int_equal(nx_digest_begin(&d, NX_DIGEST_SHA1, NULL), NX_OK);
     nx_digest_add(&d, "abc", 3);
     nx_digest_end(&d, hex);
