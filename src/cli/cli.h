@@ -82,6 +82,10 @@ int nx_cmd_key(int argc, char **argv);
 int nx_cmd_collection(int argc, char **argv);
 int nx_cmd_backup(int argc, char **argv);
 int nx_cmd_restore(int argc, char **argv);
+int nx_cmd_index(int argc, char **argv);
+int nx_cmd_reindex(int argc, char **argv);
+int nx_cmd_search(int argc, char **argv);
+int nx_cmd_ask(int argc, char **argv);
 
 /* ---- Options (option.c, option_help.c) ------------------------------------------------------ */
 

@@ -8,7 +8,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "cli/chat_rag.h"
+#include "cli/cited.h"
 #include "cli/cli.h"
+#include "cli/consult.h"
 #include "cli/lineedit.h"
 #include "cli/talk.h"
 #include "os/clock.h"
@@ -18,6 +21,7 @@ typedef struct chat_opts {
     nx_sampling   s;
     const char   *system, *template_name;
     bool          no_history;
+    nx_chat_rag   rag; /* with --rag: this instead */
 } chat_opts;
 
 typedef struct chat {
@@ -276,6 +280,26 @@ static void template_help(char *out, size_t cap)
         len += (size_t)snprintf(out + len, cap - len, "%s %s", i ? "," : "", names[i]);
 }
 
+/* The server samples as it does; what it can be told are temperature and length. */
+static int run_rag(chat_opts *o)
+{
+    nx_sampling usual;
+
+    nx_sampling_default(&usual);
+    if (o->system || o->template_name)
+        return nx_cli_misuse("chat", "--rag: the collection has its own template; --system and "
+                                     "--template have no place in it");
+    o->rag.m = o->m;
+    o->rag.no_history = o->no_history;
+    o->rag.n_predict = o->s.n_predict < 4096 ? o->s.n_predict : 4096;
+    o->rag.temperature =
+        o->s.opt.temperature < usual.opt.temperature || o->s.opt.temperature > usual.opt.temperature
+            ? o->s.opt.temperature
+            : -1;
+    nx_sampling_free(&usual);
+    return nx_chat_rag_run(&o->rag);
+}
+
 int nx_cmd_chat(int argc, char **argv)
 {
     chat_opts o = {.m = NX_MODEL_OPTS_DEFAULT};
@@ -291,26 +315,35 @@ int nx_cmd_chat(int argc, char **argv)
                .env = true),
         NX_OPT("template", 0, NX_OPT_TEXT, &o.template_name, "NAME|FILE", templates, .env = true),
         NX_OPT("no-history", 0, NX_OPT_FLAG, &o.no_history, NULL, "keep no history of lines typed"),
+        NX_OPT_GROUP("With documents"),
+        NX_OPT("rag", 0, NX_OPT_TEXT, &o.rag.collection, "COLLECTION",
+               "answer from these documents (nexus index), with sources"),
+        NX_OPT("mode", 0, NX_OPT_CHOICE, &o.rag.mode, "MODE", "of the answers, as of nexus ask",
+               .choices = NX_ASK_MODES, .env = true),
+        NX_OPT("show-sources", 0, NX_OPT_FLAG, &o.rag.show, NULL,
+               "print the words of each source, too"),
+        NX_OPT_DATA(o.rag.data),
         NX_SAMPLING_OPTS(o.s),
         NX_MODEL_OPTS(o.m),
         NX_OPT_END,
     };
     const nx_usage usage = {
         .command = "chat",
-        .synopsis = "[-m MODEL] [--system TEXT] [options]",
+        .synopsis = "[-m MODEL] [--system TEXT | --rag COLLECTION] [options]",
         .about =
             "Talk to a model. Ctrl-C stops an answer, Ctrl-D leaves, the arrow keys bring back\n"
             "earlier lines, and a line that ends in \\ goes on in the next one. From a pipe,\n"
             "each line is a turn and the answers go to stdout.",
         .examples = "  nexus chat\n"
                     "  nexus chat -m model.gguf --system 'Answer in one sentence.' --temp 0\n"
-                    "  echo 'What is the package grep for?' | nexus chat",
+                    "  echo 'What is the package grep for?' | nexus chat\n"
+                    "  nexus chat --rag handbook",
         .options = opts,
     };
     int code = nx_opt_parse(&usage, &args, argc, argv);
 
     if (code == NX_CLI_GO) code = nx_sampling_check(&o.s, "chat");
-    if (code == NX_CLI_GO) code = run(&o);
+    if (code == NX_CLI_GO) code = o.rag.collection ? run_rag(&o) : run(&o);
     nx_sampling_free(&o.s);
     return code;
 }

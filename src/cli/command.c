@@ -10,6 +10,10 @@
 static const nx_command table[] = {
     {"generate", "continue a text", nx_cmd_generate},
     {"chat", "talk to a model", nx_cmd_chat},
+    {"index", "put folders and files into a collection of documents", nx_cmd_index},
+    {"search", "find the passages that matter for some words", nx_cmd_search},
+    {"ask", "answer a question from documents, with sources", nx_cmd_ask},
+    {"reindex", "move a collection to another embedding model", nx_cmd_reindex},
     {"serve", "answer many people at once, over HTTP", nx_cmd_serve},
     {"ps", "list what the running server does", nx_cmd_ps},
     {"stop", "stop the running server", nx_cmd_stop},
@@ -68,6 +72,7 @@ static int overview(void)
         nx_out_printf("  %-12s %s\n", c->name, c->summary);
     nx_out_printf("\nExamples:\n"
                   "  nexus chat                            talk to the model that ships\n"
+                  "  nexus index ~/papers && nexus ask 'Who signed the lease?'\n"
                   "  nexus generate -m model.gguf -p 'Once upon a time' -n 100\n"
                   "  nexus help generate                   what a command can do\n\n"
                   "Without -m, or NEXUS_MODEL, the model that ships with nexus answers.\n"

@@ -57,6 +57,7 @@ static nx_status run_own(nx_instance *i, const char *data, nx_error *err)
     snprintf(socket, sizeof socket, "%.2000s/command.sock", i->dir.path);
     o.data = data;
     o.unix_path = socket; /* and no port */
+    o.quiet = true;
     if (i->models) {
         o.models = i->models->list.specs;
         o.n_models = i->models->list.n;
@@ -241,7 +242,7 @@ static nx_status take_line(events *e, nx_error *err)
     if (e->done) return NX_OK;
     st = nx_json_parse(&doc, "the server's event", text.p, text.len, 0, err);
     if (st) return st;
-    st = e->on_event(e->ctx, doc.root, err);
+    st = e->on_event(e->ctx, doc.root, text, err);
     nx_json_doc_free(&doc);
     return st;
 }

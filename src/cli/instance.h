@@ -49,9 +49,9 @@ void nx_said_free(nx_said *s);
 nx_status nx_instance_ask(nx_instance *i, const char *method, const char *path, nx_jw *body,
                           nx_said *s, nx_error *err);
 
-/* A stream of events, {"type": ..} each, handed over as they come, until "[DONE]". body is freed. What on_event
- * returns but NX_OK ends it. NX_ECANCELLED: cancel (may be NULL) was set; the rest as above. */
-typedef nx_status (*nx_event_fn)(void *ctx, const nx_json *event, nx_error *err);
+/* A stream of events, {"type": ..} each, handed over as they come with their text, until "[DONE]". body is
+ * freed. What on_event returns but NX_OK ends it. NX_ECANCELLED: cancel (may be NULL) was set; the rest as above. */
+typedef nx_status (*nx_event_fn)(void *ctx, const nx_json *event, nx_str text, nx_error *err);
 nx_status nx_instance_stream(nx_instance *i, const char *path, nx_jw *body, nx_event_fn on_event,
                              void *ctx, const atomic_bool *cancel, nx_error *err);
 

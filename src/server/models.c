@@ -217,7 +217,7 @@ static void unload_locked(nx_models *m, entry *e)
     nx_model_metrics_unloaded(e->loaded.metrics, e->load, &last);
     nx_chat_close(e->loaded.chat);
     m->opt.opener.close(m->opt.opener.ctx, &e->loaded.parts);
-    nx_log_info("model %s unloaded", e->name);
+    if (!m->opt.quiet) nx_log_info("model %s unloaded", e->name);
     pthread_mutex_lock(&m->lock);
     e->loaded.chat = NULL;
     e->loaded.parts = (nx_model_parts){0};
@@ -299,7 +299,7 @@ static nx_status load(nx_models *m, entry *e, nx_error *err)
         nx_chat_open(&e->loaded.chat, llm->cp, llm->vocab, NULL, &e->loaded.chat_error);
     e->load = nx_model_metrics_loaded(e->loaded.metrics, e->loaded.parts.arch,
                                       e->loaded.parts.quant, seconds);
-    nx_log_info("model %s loaded in %.2f s", e->name, seconds);
+    if (!m->opt.quiet) nx_log_info("model %s loaded in %.2f s", e->name, seconds);
     return NX_OK;
 }
 

@@ -72,6 +72,7 @@ typedef struct nx_models_options {
     uint64_t        memory_bytes; /* for all models; 0: no limit */
     int32_t         keep_alive_s; /* unload what was idle for so long; 0: never */
     nx_metrics     *metrics;      /* borrowed */
+    bool            quiet;        /* say nothing of models that come and go */
 } nx_models_options;
 
 nx_status nx_models_create(nx_models **out, const nx_models_options *opt, nx_error *err);

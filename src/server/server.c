@@ -135,7 +135,8 @@ static nx_status open_models(nx_server *s, nx_error *err)
         .ctx = s, .n_routes = n_routes(), .route = metrics_route, .collect = metrics_collect};
     nx_models_options o = {.opener = s->opt.opener,
                            .memory_bytes = s->opt.memory_bytes,
-                           .keep_alive_s = s->opt.keep_alive_s};
+                           .keep_alive_s = s->opt.keep_alive_s,
+                           .quiet = s->opt.quiet};
     nx_status         st = nx_metrics_create(&s->metrics, &mo, err);
 
     o.metrics = s->metrics;

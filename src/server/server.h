@@ -52,6 +52,7 @@ typedef struct nx_server_options {
     size_t                 points_body_max; /* bytes of a request to a collection */
     uint64_t               memory_bytes;
     int32_t                keep_alive_s;
+    bool                   quiet;          /* say nothing of models that come and go */
     int32_t                max_new_tokens; /* of the /llm routes: 4096, or more */
     int32_t                drain_s;
     const char            *access_log; /* a file; "-": stdout; NULL: none */
