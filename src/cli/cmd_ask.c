@@ -67,9 +67,9 @@ int nx_cmd_ask(int argc, char **argv)
         NX_OPT("mode", 0, NX_OPT_CHOICE, &o.a.mode, "MODE",
                "generate: a language model answers; extract: the best sentences themselves, word "
                "for word; auto: extract where only the small model is that ships",
-               .choices = NX_ASK_MODES, .env = true),
+               .choices = NX_ASK_MODES),
         NX_OPT("top-k", 'k', NX_OPT_INT, &o.a.top_k, "N",
-               "passages to answer from; default: the server's", .max = 100, .env = true),
+               "passages to answer from; default: the server's", .max = 100),
         NX_OPT("show-sources", 0, NX_OPT_FLAG, &o.a.show, NULL,
                "print the words of each source, too, read back from the document"),
         NX_OPT("json", 0, NX_OPT_FLAG, &o.json, NULL, "print what the server says, at the end"),

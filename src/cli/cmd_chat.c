@@ -319,7 +319,7 @@ int nx_cmd_chat(int argc, char **argv)
         NX_OPT("rag", 0, NX_OPT_TEXT, &o.rag.collection, "COLLECTION",
                "answer from these documents (nexus index), with sources"),
         NX_OPT("mode", 0, NX_OPT_CHOICE, &o.rag.mode, "MODE", "of the answers, as of nexus ask",
-               .choices = NX_ASK_MODES, .env = true),
+               .choices = NX_ASK_MODES),
         NX_OPT("show-sources", 0, NX_OPT_FLAG, &o.rag.show, NULL,
                "print the words of each source, too"),
         NX_OPT_DATA(o.rag.data),

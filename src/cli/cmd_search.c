@@ -100,8 +100,7 @@ int nx_cmd_search(int argc, char **argv)
 
     const nx_opt opts[] = {
         NX_OPT_COLLECTION(o.collection),
-        NX_OPT("top-k", 'k', NX_OPT_INT, &o.top_k, "N", "passages at most", .min = 1, .max = 100,
-               .env = true),
+        NX_OPT("top-k", 'k', NX_OPT_INT, &o.top_k, "N", "passages at most", .min = 1, .max = 100),
         NX_OPT("mode", 0, NX_OPT_CHOICE, &o.mode, "MODE",
                "by meaning and words together, or by one of them", .choices = "hybrid|dense|words"),
         NX_OPT("min-score", 0, NX_OPT_FLOAT, &o.min_score, "X",
