@@ -261,8 +261,8 @@ nx_status nx_shelf_get(nx_shelf *s, nx_snapshot *snap, nx_document *out, nx_poin
     return st;
 }
 
-static nx_status delete_all(nx_shelf *s, nx_point_id doc, const nx_point_id *chunks, size_t n,
-                            nx_error *err)
+nx_status nx_shelf_delete(nx_shelf *s, nx_point_id doc, const nx_point_id *chunks, size_t n,
+                          nx_error *err)
 {
     nx_writes *w = nx_writes_create(s->c);
     nx_status  st = w ? NX_OK : nx_fail(err, NX_ENOMEM, "a request");
@@ -285,7 +285,7 @@ nx_status nx_shelf_remove(nx_shelf *s, nx_point_id id, const nx_filter *only_if,
     nx_snapshot *snap = nx_snapshot_take(s->c);
     nx_status    st = nx_shelf_get(s, snap, &doc, &copy, id, only_if, err);
     if (!st) st = nx_shelf_chunk_ids(snap, &chunks, &n, id, err);
-    if (!st) st = delete_all(s, id, chunks, n, err);
+    if (!st) st = nx_shelf_delete(s, id, chunks, n, err);
     nx_snapshot_release(snap);
     nx_shelf_unlock(id);
     nx_point_copy_free(&copy);

@@ -79,19 +79,22 @@ typedef struct nx_document {
 
 /* What comes in. */
 typedef struct nx_incoming {
-    nx_str                   source, root, type; /* type: a media type, or empty */
-    nx_str                   title;              /* "": the document's own, or its name */
-    const void              *bytes;
-    size_t                   n;
-    int64_t                  modified_ns; /* 0: unknown */
-    nx_value                 metadata;    /* an object; n == 0: none */
-    const nx_str            *tags;        /* [n_tags] access tags */
+    nx_str      source, root, type; /* type: a media type, or empty */
+    nx_str      title;              /* "": the document's own, or its name */
+    const void *bytes;
+    size_t      n;
+    int64_t     modified_ns; /* 0: unknown */
+    bool
+        modified_lately; /* so little before it was read that it may change again at the same time */
+    nx_value                 metadata; /* an object; n == 0: none */
+    const nx_str            *tags;     /* [n_tags] access tags */
     size_t                   n_tags;
     const nx_extract_limits *limits; /* NULL: the defaults */
 } nx_incoming;
 
 typedef struct nx_put_report {
     nx_point_id id;
+    bool        was_there;
     bool     unchanged; /* bytes, tags, metadata, settings are as they were: nothing was written */
     uint64_t n_chunks, n_new, n_kept, n_gone; /* chunks */
     uint64_t n_tokens;
@@ -163,7 +166,11 @@ nx_status nx_shelf_move(nx_store *store, nx_blobs *blobs, nx_str name, const nx_
                         nx_embedder *e, bool (*tell)(void *ctx, uint64_t done, uint64_t total),
                         void *ctx, nx_error *err);
 
-/* Blobs that no document of any collection names are removed. */
+/* Is it such a collection, that is being made beside another? Lists of collections leave it out. */
+bool nx_shelf_is_beside(nx_str name);
+
+/* Blobs that no document of any collection names are removed, but for those of the last hour; and what a crash left
+ * of moves. */
 nx_status nx_shelves_sweep(nx_store *store, nx_blobs *blobs, uint64_t *n, nx_error *err);
 
 #endif

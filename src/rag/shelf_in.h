@@ -63,6 +63,10 @@ nx_status nx_shelf_ids(nx_snapshot *snap, nx_point_id **ids, size_t *n, const nx
 nx_status nx_shelf_chunk_ids(nx_snapshot *snap, nx_point_id **ids, size_t *n, nx_point_id doc,
                              nx_error *err);
 
+/* A document and those chunks of it are gone, in one record. */
+nx_status nx_shelf_delete(nx_shelf *s, nx_point_id doc, const nx_point_id *chunks, size_t n,
+                          nx_error *err);
+
 /* ---- shelf_put.c ---- */
 
 /* Is the document there, made of these bytes, and as `in` and the rules want it? modified_ns isn't looked at. */
@@ -87,5 +91,10 @@ nx_status nx_shelf_blob(nx_shelf *s, nx_buf *out, nx_str sha256, nx_error *err);
 
 /* What is embedded of a chunk, and what its words are taken of. */
 nx_status nx_chunk_view_text(nx_buf *out, const nx_chunk_view *v, nx_error *err);
+
+/* ---- shelf_move.c ---- */
+
+/* What a crash left of moves is dropped, while nobody moves. */
+nx_status nx_shelves_drop_leftovers(nx_store *store, nx_error *err);
 
 #endif

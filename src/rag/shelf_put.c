@@ -128,7 +128,8 @@ static nx_status write_time(putting *p)
 {
     nx_fields f;
 
-    if (p->was.modified_ns == p->in->modified_ns || !p->in->modified_ns) return NX_OK;
+    if (p->was.modified_ns == p->in->modified_ns || !p->in->modified_ns || p->in->modified_lately)
+        return NX_OK;
     p->w = nx_writes_create(p->s->c);
     if (!p->w) return nx_fail(p->err, NX_ENOMEM, "a request");
     nx_fields_begin(&f, &p->payload, p->err);
@@ -463,7 +464,7 @@ static nx_status document_payload(putting *p)
     if (text) nx_fields_text(&f, "text_sha256", nx_str_of(p->text_sha256));
     nx_fields_some(&f, "warnings", (nx_str){p->doc.warnings.data, p->doc.warnings.len});
     fields_modified(&f, in->modified_ns);
-    if (in->modified_ns) nx_fields_int(&f, "modified_ns", in->modified_ns);
+    if (in->modified_ns && !in->modified_lately) nx_fields_int(&f, "modified_ns", in->modified_ns);
     nx_fields_time(&f, "indexed_at", nx_shelf_now_us());
     nx_fields_text(&f, "chunking", (nx_str){p->rules->cut.data, p->rules->cut.len});
     fields_common(p, &f);
@@ -507,7 +508,7 @@ static nx_status look(putting *p)
 
     p->snap = nx_snapshot_take(p->s->c);
     st = nx_shelf_get(p->s, p->snap, &p->was, &p->copy, p->report->id, NULL, &inner);
-    p->there = !st;
+    p->there = p->report->was_there = !st;
     if (st && st != NX_ENOENT && p->err) *p->err = inner;
     return st == NX_ENOENT ? NX_OK : st;
 }
