@@ -18,8 +18,9 @@
 
 /* A question to a language model, as messages. */
 typedef struct nx_rag_prompt {
-    nx_buf  system, user;
-    size_t  n_used; /* the first so many passages are in it, whole */
+    nx_buf  system, user; /* system: "" when the template has none */
+    size_t *used;         /* [n_used] which passages are in it, whole; passage i is number i + 1 */
+    size_t  n_used;
     int32_t n_tokens;
 } nx_rag_prompt;
 
@@ -30,8 +31,9 @@ typedef nx_status (*nx_prompt_count_fn)(void *ctx, nx_str system, nx_str user, i
                                         nx_error *err);
 
 /* The prompt with as many passages as fit into budget tokens, best first, none of them cut; a passage too long is
- * left out and the next tried. template: see docs/rag.md ({context}, {question}); empty: the built-in one.
- * NX_ELIMIT: not even the question fits (both numbers). NX_EINVAL: the template. */
+ * left out and the next tried. template: see docs/rag.md ({passages} or {context}, {question}); empty: the
+ * built-in one. Lines of a passage that look like what divides passages are written so that they don't.
+ * NX_ELIMIT: not even the question fits (both numbers). NX_EINVAL: the template. NX_ENOMEM, what count returns. */
 nx_status nx_rag_prompt_build(nx_rag_prompt *out, nx_str template, nx_str question,
                               const nx_passage *passages, size_t n, int32_t budget,
                               nx_prompt_count_fn count, void *ctx, nx_error *err);
@@ -39,7 +41,24 @@ nx_status nx_rag_prompt_build(nx_rag_prompt *out, nx_str template, nx_str questi
 /* The seed's context: "Context Information:", then "[Document i] (relevance: 0.82)" and the text. */
 nx_status nx_seed_context(nx_buf *out, const nx_passage *passages, size_t n, nx_error *err);
 
+/* The same with one passage that must be in it: a whole document. NX_ELIMIT: it doesn't fit (both numbers). */
+nx_status nx_rag_prompt_whole(nx_rag_prompt *out, nx_str template, nx_str question,
+                              const nx_passage *document, int32_t budget, nx_prompt_count_fn count,
+                              void *ctx, nx_error *err);
+
+/* A passage that no search found: given by hand, or a whole document. Texts borrowed; positions from 0. */
+void nx_passage_given(nx_passage *out, nx_str text, nx_str title, nx_str source);
+
+/* NX_EINVAL says what is wrong with it: a placeholder that is
+ * missing, a size over NX_TEMPLATE_MAX, bytes that aren't UTF-8. */
+#define NX_TEMPLATE_MAX ((size_t)64 << 10)
 nx_status nx_template_check(nx_str template, nx_error *err);
+
+/* The built-in template for a model by its name: nexus-mini has a form of its own, that it was trained on. */
+nx_str nx_template_builtin(nx_str model);
+
+/* Does an answer only say that the documents don't tell? Such an answer cites nothing. */
+bool nx_answer_declines(nx_str answer);
 
 /* What to ask a model so that it rewrites a question after a conversation to one that stands by itself. */
 nx_status nx_rewrite_prompt(nx_buf *system, nx_buf *user, nx_str question, const nx_turn *turns,
@@ -56,7 +75,9 @@ typedef struct nx_citation {
     uint64_t start_pos,
         end_pos; /* bytes of the document's text: the quoted span, the best sentence for the
                                   * statement, or the passage */
-    bool quoted; /* what stands in quotes before it was found word for word */
+    bool quoted; /* the span's words stand in the answer, word for word */
+    bool
+        derived; /* the answer had no numbers; this one was put behind a sentence that a passage holds */
 } nx_citation;
 
 typedef struct nx_citations {
@@ -68,7 +89,10 @@ typedef struct nx_citations {
 
 void nx_citations_free(nx_citations *c);
 
-/* Read them; answer (in and out) loses numbers of passages that there aren't. */
+/* Read them; answer (in and out) loses numbers of passages that there aren't, and "[1, 2]" becomes "[1][2]". A
+ * number is corrected where the words leave no doubt that another passage is meant. An answer without any gets
+ * them behind sentences that are a passage's own, and nowhere else. A passage that no citation names wasn't used.
+ * NX_ELIMIT (an answer over a megabyte), NX_ENOMEM; answer stays as it was. */
 nx_status nx_citations_read(nx_citations *out, nx_buf *answer, const nx_passage *passages, size_t n,
                             nx_error *err);
 
