@@ -32,7 +32,7 @@ build: ## Build the program and the library (build/release)
 	@test -f $(RELEASE)/build.ninja || cmake --preset release -DBUILD_TESTING=OFF
 	@cmake --build $(RELEASE) --parallel $(JOBS) --target nexus libnexus
 
-demo: build ## Build, then let the model that ships answer a question
+demo: build ## Build, index examples/docs, ask three questions: cited answers in half a minute
 	@tools/demo.sh $(RELEASE)/nexus
 
 test: ## All tests: unit, golden, parity, torture (short), end-to-end

@@ -1,33 +1,87 @@
 #!/bin/sh
-# demo.sh - lets the model that ships answer a fixed question from three passages, streamed, with
-# its speed at the end (a line that nexus itself prints).
+# demo.sh - what the product is for, in half a minute: documents in, cited answers out.
 #
 #   tools/demo.sh [PROGRAM]        NEXUS_MODEL names another model
 #
-# The three packages belong to those that the model was not trained on (models/README.md), so that
-# the answer is read, not remembered.
+# Starts the real server on a free port with a data folder of its own, indexes examples/docs through it, asks three
+# questions, and shows the words that each answer stands on, read back from the documents. Nothing remains.
 set -eu
 cd "$(dirname "$0")/.."
 
 program=${1:-build/release/nexus}
-question='What is the package cowsay for?'
-passages='[1] bzip2 - high-quality block-sorting file compressor - utilities
-bzip2 is a freely available, patent free, high-quality data compressor.
+documents=examples/docs
+collection=handbook
+unset NEXUS_DATA NEXUS_COLLECTION NEXUS_PORT NEXUS_HOST NEXUS_LISTEN 2>/dev/null || true
 
-[2] cowsay - configurable talking cow
-Cowsay (or cowthink) will turn text into happy ASCII cows, with speech (or thought) balloons.
+folder=$(mktemp -d "${TMPDIR:-/tmp}/nexus-demo.XXXXXX")
+server=
 
-[3] moria - Rogue-like game with an infinite dungeon, also known as umoria
-The object of the game is to defeat the Balrog, which lurks in the deeper levels of the dungeon.'
+leave()
+{
+    status=$?
+    trap - EXIT INT TERM
+    if [ -n "$server" ]; then
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    rm -rf "$folder"
+    exit "$status"
+}
+trap leave EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
-printf '\n%s\n\n%s\n\n>' "$passages" "$question"
-# The figures come on stderr: kept aside, so that they stand below the answer in a log as well.
-figures=$(mktemp)
-trap 'rm -f "$figures"' EXIT
-status=0
-printf '<|im_start|>user\nAnswer from the passages.\n\n%s\n\n%s<|im_end|>\n<|im_start|>assistant\n' \
-    "$passages" "$question" | "$program" generate -p - --temp 0 -n 64 2>"$figures" || status=$?
-printf '\n\n'
-cat "$figures"
-[ $status -ne 0 ] || printf '\nTalk on:  %s chat\n' "$program"
-exit $status
+nexus()
+{
+    command=$1
+    shift
+    "$program" "$command" --data "$folder/data" "$@"
+}
+
+# Until it says that it listens, or has ended.
+start_server()
+{
+    "$program" serve --port 0 --data "$folder/data" --access-log "$folder/access.log" \
+        >"$folder/out" 2>"$folder/err" </dev/null &
+    server=$!
+    for _ in $(seq 300); do
+        grep -q '^  stop ' "$folder/err" && return
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "the server did not start:" >&2
+    cat "$folder/err" >&2
+    server=
+    exit 1
+}
+
+ask()
+{
+    printf '\n\n> %s\n\n' "$1"
+    nexus ask "$1" --collection "$collection" --show-sources
+}
+
+printf '\nA server starts, with a data folder of its own.\n'
+start_server
+sed -n 's/^  address */  /p' "$folder/err"
+
+printf '\nnexus index %s --collection %s\n' "$documents" "$collection"
+nexus index "$documents" --collection "$collection"
+
+printf '\nThree questions. Each answer is followed by its sources, and by the words that stand there, read back\n'
+printf 'from the documents.\n'
+ask 'Who do I call when the primary database is down?'
+ask 'When does a VPN profile expire?'
+ask 'How much does Brightlatch want per month in its new offer?'
+
+cat <<END
+
+
+Now with your own:
+
+  $program index ~/your/folder --collection mine     run it again, and only changes are read
+  $program ask 'your question' --collection mine
+  $program chat --rag mine
+  $program serve -m Qwen/Qwen3-4B                    a larger model writes answers in its own words;
+                                                      nexus pull Qwen/Qwen3-4B fetches it first
+END

@@ -128,3 +128,20 @@ void nx_cited_hint(nx_status st, const char *collection)
         nx_log_info("fill it first: nexus index FOLDER%s%s", collection ? " --collection " : "",
                     collection ? collection : "");
 }
+
+/* The one point that is always there holds the collection's settings. */
+void nx_cited_hint_if_empty(nx_instance *i, const char *collection)
+{
+    nx_buf    path = {.max = 8192};
+    nx_said   said = {0};
+    nx_error  err;
+    int64_t   points = 0;
+    nx_status st = nx_collection_url(&path, collection, "", &err);
+
+    if (!st) st = nx_instance_ask(i, "GET", path.data, NULL, &said, &err);
+    if (!st) (void)nx_json_get_int(said.result, "points_count", &points);
+    if (!st && points <= 1) nx_log_info("%s has no documents yet", collection);
+    if (!st && points <= 1) nx_cited_hint(NX_ENOENT, collection);
+    nx_said_free(&said);
+    nx_buf_free(&path);
+}

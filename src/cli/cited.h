@@ -25,6 +25,9 @@ nx_status nx_cited_read_back(nx_instance *i, nx_buf *out, const nx_json *passage
 /* A hint after a refusal: when the collection isn't there, how to make one. */
 void nx_cited_hint(nx_status st, const char *collection);
 
+/* The same where nothing was found: is there anything in it? */
+void nx_cited_hint_if_empty(nx_instance *i, const char *collection);
+
 /* Where documents go and questions look when nobody names a collection. */
 #define NX_CITED_COLLECTION "knowledge_base"
 #define NX_OPT_COLLECTION(out)                                                                     \

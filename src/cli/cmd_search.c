@@ -49,7 +49,7 @@ static nx_status print_one(const nx_json *d, size_t number, bool explain, nx_err
     return st;
 }
 
-static nx_status print(const nx_json *answer, const search_opts *o, nx_error *err)
+static nx_status print(nx_instance *i, const nx_json *answer, const search_opts *o, nx_error *err)
 {
     const nx_json *all = nx_json_get(answer, "documents");
     const size_t   n = all && all->type == NX_JSON_ARRAY ? all->array.n : 0;
@@ -64,6 +64,7 @@ static nx_status print(const nx_json *answer, const search_opts *o, nx_error *er
         nx_log_info("%.*s", (int)(why.len < 400 ? why.len : 400), why.p);
     else
         nx_log_info("nothing found in %s", o->collection);
+    nx_cited_hint_if_empty(i, o->collection);
     return st;
 }
 
@@ -83,7 +84,7 @@ static int run(const search_opts *o, const char *question)
         nx_out_write(said.text.data, said.text.len);
         nx_out_printf("\n");
     } else if (!st) {
-        st = print(said.doc.root, o, &err);
+        st = print(&i, said.doc.root, o, &err);
     }
     nx_said_free(&said);
     nx_instance_close(&i);

@@ -142,6 +142,18 @@ static bool told(const nx_json *all, size_t upto, const nx_json *c)
     return false;
 }
 
+static void tell_why_none(nx_consult *a)
+{
+    const nx_json *sources = nx_json_get(a->sources.root, "sources");
+    nx_str         why = {0};
+
+    if (nx_json_get_string(a->end.root, "message", &why) && why.len)
+        nx_log_info("%.*s", (int)(why.len < 400 ? why.len : 400), why.p);
+    else if (sources && sources->type == NX_JSON_ARRAY && sources->array.n)
+        nx_log_info("the answer names no source; it was given %zu passages", sources->array.n);
+    nx_cited_hint_if_empty(a->i, a->collection);
+}
+
 nx_status nx_consult_print_sources(nx_consult *a, nx_error *err)
 {
     const nx_json *sources = nx_json_get(a->sources.root, "sources");
@@ -149,6 +161,7 @@ nx_status nx_consult_print_sources(nx_consult *a, nx_error *err)
     const size_t   n = all && all->type == NX_JSON_ARRAY ? all->array.n : 0;
     nx_status      st = NX_OK;
 
+    if (!n) tell_why_none(a);
     if (n) nx_out_printf("\n");
     for (size_t k = 0; k < n && !st; k++) {
         const nx_json *c = &all->array.items[k], *source;
