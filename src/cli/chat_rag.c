@@ -125,17 +125,18 @@ static nx_status converse(talk *t, nx_error *err)
 
 int nx_chat_rag_run(const nx_chat_rag *o)
 {
-    nx_instance_needs needs = {.m = o->m, .generates = o->mode != NX_ASK_EXTRACT};
-    nx_instance       i;
-    nx_error          err;
-    talk              t = {.o = o,
-                           .ask = {.i = &i,
-                                   .collection = o->collection,
-                                   .mode = o->mode,
-                                   .n_predict = o->n_predict,
-                                   .temperature = o->temperature,
-                                   .show = o->show}};
-    nx_status         st = nx_instance_open_for(&i, o->data, &needs, &err);
+    nx_instance_needs needs = {
+        .m = o->m, .embedding = o->embedding, .generates = o->mode != NX_ASK_EXTRACT};
+    nx_instance i;
+    nx_error    err;
+    talk        t = {.o = o,
+                     .ask = {.i = &i,
+                             .collection = o->collection,
+                             .mode = o->mode,
+                             .n_predict = o->n_predict,
+                             .temperature = o->temperature,
+                             .show = o->show}};
+    nx_status   st = nx_instance_open_for(&i, o->data, &needs, &err);
 
     if (!st) st = nx_lineedit_open(&t.lines, !o->no_history, &err);
     if (!st && nx_lineedit_interactive(t.lines))

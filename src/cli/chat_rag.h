@@ -11,7 +11,7 @@
 #include "cli/cli.h"
 
 typedef struct nx_chat_rag {
-    const char   *data, *collection;
+    const char   *data, *collection, *embedding;
     nx_model_opts m;
     int           mode; /* nx_ask_mode */
     int32_t       n_predict;

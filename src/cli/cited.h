@@ -32,6 +32,9 @@ void nx_cited_hint_if_empty(nx_instance *i, const char *collection);
 #define NX_CITED_COLLECTION "knowledge_base"
 #define NX_OPT_COLLECTION(out)                                                                     \
     NX_OPT("collection", 'C', NX_OPT_TEXT, &(out), "NAME", "of documents", .env = true)
+#define NX_OPT_EMBEDDING(out)                                                                      \
+    NX_OPT("embedding", 0, NX_OPT_TEXT, &(out), "MODEL",                                           \
+           "the embedding model, when no server runs; default: the one that ships", .env = true)
 #define NX_OPT_DATA(out)                                                                           \
     NX_OPT("data", 0, NX_OPT_TEXT, &(out), "DIR",                                                  \
            "the data folder; default: $XDG_DATA_HOME/nexus", .env = true)

@@ -80,6 +80,7 @@ int nx_cmd_ask(int argc, char **argv)
                "0 always takes the likeliest; default: the server's", .max = 2,
                .alias = "temperature"),
         NX_OPT_DATA(o.data),
+        NX_OPT_EMBEDDING(o.needs.embedding),
         NX_MODEL_OPTS(o.needs.m),
         NX_OPT_END,
     };

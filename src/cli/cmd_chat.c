@@ -323,6 +323,7 @@ int nx_cmd_chat(int argc, char **argv)
         NX_OPT("show-sources", 0, NX_OPT_FLAG, &o.rag.show, NULL,
                "print the words of each source, too"),
         NX_OPT_DATA(o.rag.data),
+        NX_OPT_EMBEDDING(o.rag.embedding),
         NX_SAMPLING_OPTS(o.s),
         NX_MODEL_OPTS(o.m),
         NX_OPT_END,

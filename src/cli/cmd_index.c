@@ -71,13 +71,16 @@ static nx_status write_metadata(nx_jw *w, const nx_texts *t, nx_error *err)
     return NX_OK;
 }
 
-static nx_status write_wish(nx_jw *w, const index_opts *o, const nx_args *args, nx_error *err)
+/* model: of a collection that is made; NULL: the first there is. */
+static nx_status write_wish(nx_jw *w, const index_opts *o, const nx_args *args, const char *model,
+                            nx_error *err)
 {
     *w = (nx_jw){.buf.max = (size_t)16 << 20};
     nx_jw_open(w, NULL, '{');
     nx_status st = write_paths(w, args, err);
     if (st) return st;
     nx_jw_text(w, "collection", o->collection);
+    if (model) nx_jw_text(w, "model", model);
     write_texts(w, "exclude", &o->exclude);
     write_texts(w, "tags", &o->tags);
     write_texts(w, "allow_hosts", &o->hosts);
@@ -97,7 +100,7 @@ static nx_status round_of(nx_instance *i, const index_opts *o, const nx_args *ar
                           nx_said *said, nx_index_news *news, nx_error *err)
 {
     nx_jw     w;
-    nx_status st = write_wish(&w, o, args, err);
+    nx_status st = write_wish(&w, o, args, nx_instance_embedding(i, o->needs.embedding), err);
 
     *said = (nx_said){0};
     if (!st) return nx_index_run(i, "/admin/index", &w, quiet, said, news, err);
@@ -162,7 +165,7 @@ static int run(const index_opts *o, const nx_args *args)
     nx_jw       probe;
 
     nx_status st =
-        write_wish(&probe, o, args, &err); /* what is wrong is told before anything starts */
+        write_wish(&probe, o, args, NULL, &err); /* what is wrong is told before anything starts */
     nx_buf_free(&probe.buf);
     if (st == NX_EINVAL) return nx_cli_misuse("index", "%s", err.text);
     if (st) return nx_cli_fail(&err);
@@ -208,8 +211,7 @@ int nx_cmd_index(int argc, char **argv)
         NX_OPT("overlap", 0, NX_OPT_INT, &o.overlap, "N",
                "tokens that a chunk shares with the one before, with --chunk-size", .max = 1 << 16),
         NX_OPT_GROUP("Running"),
-        NX_OPT("model", 'm', NX_OPT_TEXT, &o.needs.embedding, "MODEL",
-               "the embedding model, when no server runs; default: the one that ships"),
+        NX_OPT_EMBEDDING(o.needs.embedding),
         NX_OPT_THREADS(o.needs.m),
         NX_OPT_DATA(o.data),
         NX_OPT("quiet", 'q', NX_OPT_FLAG, &o.quiet, NULL, "say nothing unless it fails"),

@@ -32,7 +32,7 @@ static int run(const reindex_opts *o, const char *collection)
 
     if (!st) {
         nx_cli_catch_interrupt();
-        write_wish(&w, collection, o->model);
+        write_wish(&w, collection, nx_instance_embedding(&i, o->model));
         st = nx_index_run(&i, "/admin/reindex", &w, o->quiet, &said, &news, &err);
         nx_cli_release_interrupt();
     }

@@ -108,6 +108,7 @@ int nx_cmd_search(int argc, char **argv)
                "leave out passages whose cosine is lower", .max = 1),
         NX_OPT("explain", 0, NX_OPT_FLAG, &o.explain, NULL, "say why each one was found"),
         NX_OPT("json", 0, NX_OPT_FLAG, &o.json, NULL, "print what the server says"),
+        NX_OPT_EMBEDDING(o.needs.embedding),
         NX_OPT_THREADS(o.needs.m),
         NX_OPT_DATA(o.data),
         NX_OPT_END,

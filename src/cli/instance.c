@@ -100,6 +100,13 @@ nx_status nx_instance_open(nx_instance *i, const char *data, nx_error *err)
     return nx_instance_open_for(i, data, NULL, err);
 }
 
+const char *nx_instance_embedding(const nx_instance *i, const char *given)
+{
+    const nx_model_list *l = i->own && i->models ? &i->models->list : NULL;
+
+    return given && l && l->n ? l->specs[l->n - 1].name : given;
+}
+
 void nx_instance_close(nx_instance *i)
 {
     if (i->own) nx_server_stop(i->own, 0, NULL, NULL);

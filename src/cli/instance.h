@@ -35,6 +35,10 @@ nx_status nx_instance_open_for(nx_instance *i, const char *data, const nx_instan
                                nx_error *err);
 void      nx_instance_close(nx_instance *i); /* zeroed or closed: does nothing */
 
+/* The name by which the instance knows an embedding model: needs->embedding is a path or an alias, and one that
+ * runs inside this command has given it a name of its own. */
+const char *nx_instance_embedding(const nx_instance *i, const char *given);
+
 /* An answer: *doc is JSON whose text is in text. */
 typedef struct nx_said {
     nx_json_doc    doc;
