@@ -22,7 +22,7 @@ static void write_question(nx_jw *w, const search_opts *o, const char *question)
     nx_jw_text(w, "collection_name", o->collection);
     nx_jw_int(w, "top_k", o->top_k);
     nx_jw_float(w, "min_score", o->min_score);
-    nx_jw_text(w, "mode", modes[o->mode]);
+    if (o->mode) nx_jw_text(w, "search", modes[o->mode]);
     if (o->explain) nx_jw_bool(w, "explain", true);
     nx_jw_close(w, '}');
 }
