@@ -1,8 +1,9 @@
 /* retrieve.h - the passages that matter for a question.
  *
- * Idea:   one plan (store/plan.h): dense neighbours and BM25, each within the caller's filter, fused by rank.
- *         Then near duplicates are folded into the better one, neighbours of one document joined, and, where there
- *         is a reranker, the best put in its order. min_score is the cosine of the dense vectors.
+ * Idea:   two plans (store/plan.h) on one snapshot, dense neighbours and BM25, each within the caller's filter.
+ *         Cosine and BM25 of all that either finds make one score (rag/blend.c). Then near duplicates are folded
+ *         into the better one, the best put in the reranker's order where there is one, and neighbours of one
+ *         document joined. min_score is the cosine of the dense vectors.
  * Owns:   passages; nx_passages_free.
  * Thread: any.
  */
@@ -11,6 +12,8 @@
 
 #include "engine/reranker.h"
 #include "rag/shelf.h"
+
+enum { NX_TOP_K_MAX = 100 };
 
 typedef enum nx_search_mode { NX_SEARCH_HYBRID, NX_SEARCH_DENSE, NX_SEARCH_WORDS } nx_search_mode;
 
@@ -39,7 +42,8 @@ typedef struct nx_passage {
     int32_t       rank_dense, rank_words; /* from 1; 0: not among those looked at */
     bool          has_rerank;
     float         rerank;   /* the model's number */
-    int32_t       n_folded; /* near duplicates that it stands for */
+    int32_t       n_folded; /* near duplicates that it stands for ... */
+    const nx_str *also;     /* [n_folded] ... and where they stand: sources */
     nx_str        matched;  /* words of the question that it holds, divided by ' ' */
 } nx_passage;
 
@@ -49,6 +53,7 @@ typedef struct nx_passages {
     nx_arena    arena;
     /* What became of the search: for people and for --explain. */
     uint64_t n_dense, n_words, n_fused, n_below, n_folded, n_joined; /* n_below: under min_score */
+    uint64_t n_unknown; /* of those below: chunks whose vector isn't there yet */
     bool     has_best;
     float    best; /* the best cosine that there was, also below min_score */
     uint64_t seq;  /* of the snapshot */
@@ -57,11 +62,18 @@ typedef struct nx_passages {
 
 void nx_passages_free(nx_passages *p);
 
-/* NX_EINVAL, NX_ECANCELLED, NX_ENOMEM, the store's. Nothing found is NX_OK. */
+/* The passages for a question. top_k is 1 to NX_TOP_K_MAX. A passage of which no vector is there yet has no
+ * cosine, and passes no min_score.
+ * NX_EINVAL (top_k; a min_score, or the mode dense, without the question's vector; a vector that is no
+ * direction), NX_ECANCELLED, NX_ENOMEM, the store's. Nothing found is NX_OK. */
 nx_status nx_retrieve(nx_passages *out, nx_shelf *s, nx_snapshot *snap, const nx_question *q,
                       nx_pool *pool, nx_error *err);
 
-/* "nothing above 0.70; the best was 0.52", or "": why there is nothing. */
+/* "hybrid", "dense", "words". */
+const char *nx_search_mode_name(nx_search_mode mode);
+bool        nx_search_mode_read(nx_search_mode *out, nx_str name);
+
+/* "nothing above 0.70; the best was 0.52": why there is nothing. Nothing is added where there is something. */
 nx_status nx_passages_why_none(nx_buf *out, const nx_passages *p, const nx_question *q,
                                nx_error *err);
 
