@@ -134,7 +134,7 @@ nx_status nx_texts_alike(bool *alike, nx_str a, nx_str b, nx_error *err)
 
 static nx_status add_source(nx_retrieval *r, nx_candidate *better, const nx_candidate *c)
 {
-    nx_str *also = nx_arena_alloc(&r->out->arena, (size_t)better->n_folded + 1, sizeof *also);
+    nx_str *also = nx_arena_alloc(&r->arena, (size_t)better->n_folded + 1, sizeof *also);
 
     if (!also) return nx_fail(r->err, NX_ENOMEM, "near duplicates");
     if (better->n_folded) memcpy(also, better->also, (size_t)better->n_folded * sizeof *also);

@@ -132,7 +132,7 @@ static nx_status unite(nx_retrieval *r, const searches *s)
 {
     size_t n = s->dense.n + s->words.n;
 
-    r->list = nx_arena_alloc(&r->out->arena, n + 1, sizeof *r->list);
+    r->list = nx_arena_alloc(&r->arena, n + 1, sizeof *r->list);
     if (!r->list) return nx_fail(r->err, NX_ENOMEM, "%zu candidates", n);
     for (size_t i = 0; i < s->dense.n; i++)
         r->list[i] = (nx_candidate){.id = s->dense.hits[i].id, .rank_dense = (int32_t)i + 1};
@@ -204,7 +204,7 @@ static nx_status read_one(nx_retrieval *r, const searches *s, nx_candidate *c, n
 
     if (st) return st;
     nx_value payload = copy->point.payload;
-    uint8_t *kept = nx_arena_alloc(&r->out->arena, payload.n + (size_t)1, 1);
+    uint8_t *kept = nx_arena_alloc(&r->arena, payload.n + (size_t)1, 1);
     if (!kept) return nx_fail(r->err, NX_ENOMEM, "a passage");
     if (payload.n) memcpy(kept, payload.p, payload.n);
     read_vectors(r, s, c, &copy->point);

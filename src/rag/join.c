@@ -74,7 +74,7 @@ static void settle(groups *g, size_t i)
 
 static nx_status make_groups(nx_retrieval *r, groups *g)
 {
-    g->list = nx_arena_alloc(&r->out->arena, r->n + 1, sizeof *g->list);
+    g->list = nx_arena_alloc(&r->arena, r->n + 1, sizeof *g->list);
     if (!g->list) return nx_fail(r->err, NX_ENOMEM, "passages");
     for (size_t i = 0; i < r->n; i++) {
         if (r->list[i].gone) continue;
@@ -82,22 +82,41 @@ static nx_status make_groups(nx_retrieval *r, groups *g)
         g->n_alive++;
         if (!r->q->no_join) settle(g, g->n - 1);
         if (g->n_alive <= (size_t)r->q->top_k) continue;
+        g->n_alive--;
         g->n--; /* one more than is wanted, and it belongs to none of them */
         break;
     }
     return NX_OK;
 }
 
-/* ---- Passages ---- */
+/* ---- Passages: all they hold is copied ---- */
+
+/* Room in the passages' memory; NULL sets the error. */
+static void *keep(nx_retrieval *r, size_t n, size_t size)
+{
+    void *p = nx_arena_alloc(&r->out->arena, n, size);
+
+    if (!p) nx_fail(r->err, NX_ENOMEM, "a passage");
+    return p;
+}
+
+static nx_status copy_view(nx_retrieval *r, nx_chunk_view *out, const nx_chunk_view *v)
+{
+    uint8_t *bytes = keep(r, v->payload.n, 1);
+
+    if (!bytes) return NX_ENOMEM;
+    memcpy(bytes, v->payload.p, v->payload.n);
+    return nx_chunk_view_read(out, v->id, (nx_value){bytes, v->payload.n}, r->err);
+}
 
 /* Text and positions of all members, around the view of the best. */
 static nx_status join_views(nx_retrieval *r, nx_chunk_view *out, const group *g)
 {
     const nx_chunk_view *first = &g->members[0]->view, *last = &g->members[g->n - 1]->view;
     size_t               len = (size_t)(last->end_pos - first->start_pos);
-    char                *text = nx_arena_alloc(&r->out->arena, len + 1, 1);
+    char                *text = keep(r, len + 1, 1);
 
-    if (!text) return nx_fail(r->err, NX_ENOMEM, "a passage");
+    if (!text) return NX_ENOMEM;
     out->n_tokens = 0;
     for (size_t i = 0; i < g->n; i++) {
         const nx_chunk_view *v = &g->members[i]->view;
@@ -121,8 +140,8 @@ static nx_status write_matched(nx_retrieval *r, nx_str *out, uint64_t bits)
 
     for (size_t i = 0; i < r->asked.n; i++)
         if (bits >> i & 1) len += r->asked.words[i].len + 1;
-    char *text = nx_arena_alloc(&r->out->arena, len + 1, 1);
-    if (!text) return nx_fail(r->err, NX_ENOMEM, "a passage");
+    char *text = keep(r, len + 1, 1);
+    if (!text) return NX_ENOMEM;
     *out = (nx_str){text, 0};
     for (size_t i = 0; i < r->asked.n; i++) {
         nx_str word = r->asked.words[i];
@@ -134,15 +153,31 @@ static nx_status write_matched(nx_retrieval *r, nx_str *out, uint64_t bits)
     return NX_OK;
 }
 
+static nx_status write_also(nx_retrieval *r, nx_passage *p, const nx_candidate *c)
+{
+    nx_str *also = keep(r, (size_t)c->n_folded + 1, sizeof *also);
+
+    if (!also) return NX_ENOMEM;
+    for (int32_t i = 0; i < c->n_folded; i++) {
+        char *text = keep(r, c->also[i].len + 1, 1);
+        if (!text) return NX_ENOMEM;
+        if (c->also[i].len) memcpy(text, c->also[i].p, c->also[i].len);
+        also[i] = (nx_str){text, c->also[i].len};
+    }
+    p->also = also;
+    p->n_folded = c->n_folded;
+    return NX_OK;
+}
+
+/* Near duplicates of the other members are left out: they stand for less than the passage. */
 static nx_status write_passage(nx_retrieval *r, nx_passage *p, const group *g)
 {
     const nx_candidate *best = g->best;
     uint64_t            matched = 0;
-    nx_point_id        *ids = nx_arena_alloc(&r->out->arena, g->n, sizeof *ids);
+    nx_point_id        *ids = keep(r, g->n, sizeof *ids);
 
-    if (!ids) return nx_fail(r->err, NX_ENOMEM, "a passage");
-    *p = (nx_passage){.chunk = best->view,
-                      .ids = ids,
+    if (!ids) return NX_ENOMEM;
+    *p = (nx_passage){.ids = ids,
                       .n_ids = (int32_t)g->n,
                       .score = (float)best->score,
                       .has_dense = best->has_dense,
@@ -151,14 +186,14 @@ static nx_status write_passage(nx_retrieval *r, nx_passage *p, const group *g)
                       .rank_dense = best->rank_dense,
                       .rank_words = best->rank_words,
                       .has_rerank = best->has_rerank,
-                      .rerank = best->rerank,
-                      .n_folded = best->n_folded,
-                      .also = best->also};
+                      .rerank = best->rerank};
     for (size_t i = 0; i < g->n; i++) {
         ids[i] = g->members[i]->id;
         matched |= g->members[i]->matched;
     }
-    nx_status st = g->n > 1 ? join_views(r, &p->chunk, g) : NX_OK;
+    nx_status st = copy_view(r, &p->chunk, &best->view);
+    if (!st && g->n > 1) st = join_views(r, &p->chunk, g);
+    if (!st) st = write_also(r, p, best);
     return st ? st : write_matched(r, &p->matched, matched);
 }
 
@@ -168,8 +203,8 @@ nx_status nx_join(nx_retrieval *r)
     nx_status st = make_groups(r, &g);
 
     if (!st) {
-        r->out->passages = nx_arena_alloc(&r->out->arena, g.n + 1, sizeof *r->out->passages);
-        if (!r->out->passages) st = nx_fail(r->err, NX_ENOMEM, "passages");
+        r->out->passages = keep(r, g.n_alive + 1, sizeof *r->out->passages);
+        if (!r->out->passages) st = NX_ENOMEM;
     }
     for (size_t i = 0; !st && i < g.n; i++) {
         if (g.list[i].n == 0) continue;

@@ -61,7 +61,7 @@ static nx_status find_slots(nx_retrieval *r)
     r->words = nx_shelf_words(r->shelf);
     r->dim = c->slots[r->dense].dim;
     if (!r->q->vector) return NX_OK;
-    float *unit = nx_arena_alloc(&r->out->arena, (size_t)r->dim, sizeof *unit);
+    float *unit = nx_arena_alloc(&r->arena, (size_t)r->dim, sizeof *unit);
     double sum = 0;
     if (!unit) return nx_fail(r->err, NX_ENOMEM, "a question");
     for (int32_t i = 0; i < r->dim; i++) sum += (double)r->q->vector[i] * (double)r->q->vector[i];
@@ -132,12 +132,11 @@ static nx_status rerank(nx_retrieval *r)
     nx_buf            b = {.max = (size_t)256 << 20};
     nx_rerank_options opt;
     nx_rerank_report  report;
-    nx_arena          a = {0};
 
     if (r->n == 0) return NX_OK;
-    float    *logits = nx_arena_alloc(&a, r->n, sizeof *logits);
-    nx_str   *texts = nx_arena_alloc(&a, r->n, sizeof *texts);
-    size_t   *ends = nx_arena_alloc(&a, r->n, sizeof *ends);
+    float    *logits = nx_arena_alloc(&r->arena, r->n, sizeof *logits);
+    nx_str   *texts = nx_arena_alloc(&r->arena, r->n, sizeof *texts);
+    size_t   *ends = nx_arena_alloc(&r->arena, r->n, sizeof *ends);
     nx_status st = logits && texts && ends ? rerank_texts(r, &b, texts, ends)
                                            : nx_fail(r->err, NX_ENOMEM, "a reranker's texts");
     nx_rerank_options_default(&opt);
@@ -151,7 +150,6 @@ static nx_status rerank(nx_retrieval *r)
         r->list[i].rerank = logits[i];
         r->list[i].score = nx_rerank_score(logits[i]);
     }
-    nx_arena_free(&a);
     nx_buf_free(&b);
     return st;
 }
@@ -178,10 +176,16 @@ static nx_status choose(nx_retrieval *r)
 nx_status nx_retrieve(nx_passages *out, nx_shelf *s, nx_snapshot *snap, const nx_question *q,
                       nx_pool *pool, nx_error *err)
 {
-    nx_retrieval r = {.out = out, .shelf = s, .snap = snap, .q = q, .pool = pool, .err = err};
+    nx_retrieval r = {.out = out,
+                      .shelf = s,
+                      .snap = snap,
+                      .q = q,
+                      .pool = pool,
+                      .err = err,
+                      .arena.chunk_bytes = (size_t)256 << 10};
     int64_t      began = nx_clock_ns();
 
-    *out = (nx_passages){.seq = nx_snapshot_seq(snap)};
+    *out = (nx_passages){.seq = nx_snapshot_seq(snap), .arena.chunk_bytes = (size_t)8 << 10};
     nx_status st = check(q, err);
     if (!st) st = find_slots(&r);
     if (!st) st = nx_gather(&r);
@@ -194,6 +198,7 @@ nx_status nx_retrieve(nx_passages *out, nx_shelf *s, nx_snapshot *snap, const nx
     }
     if (!st && nx_retrieval_cancelled(&r))
         st = nx_fail(err, NX_ECANCELLED, "the search was stopped");
+    nx_arena_free(&r.arena);
     if (st) {
         nx_passages_free(out);
         return st;

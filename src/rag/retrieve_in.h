@@ -6,7 +6,7 @@
  *   join.c      neighbours
  *   retrieve.c  the way through them
  *
- * Memory: everything lives in the arena of the passages.
+ * Memory: everything lives in the retrieval's arena; what passages keep is copied into theirs.
  */
 #ifndef NX_RAG_RETRIEVE_IN_H
 #define NX_RAG_RETRIEVE_IN_H
@@ -43,6 +43,7 @@ typedef struct nx_candidate {
 /* What is being done for one question. */
 typedef struct nx_retrieval {
     nx_passages       *out;
+    nx_arena           arena;
     nx_shelf          *shelf;
     nx_snapshot       *snap;
     const nx_question *q;

@@ -277,6 +277,11 @@ nx_str nx_collection_name(const nx_collection *c)
     return nx_str_of(c->name);
 }
 
+uint64_t nx_collection_incarnation(const nx_collection *c)
+{
+    return c->manifest.incarnation;
+}
+
 void nx_collection_read_stats(nx_collection *c, nx_collection_stats *out)
 {
     nx_snapshot *s = nx_snapshot_take(c);

@@ -165,6 +165,10 @@ nx_status nx_store_maintain(nx_store *store, nx_error *err);
 const nx_config *nx_collection_config(const nx_collection *c); /* lives as long as c */
 nx_str           nx_collection_name(const nx_collection *c);
 
+/* A number made by chance with the collection: with the seq of a snapshot it names what readers see, also
+ * after the collection was dropped and another of its name was made or brought back. */
+uint64_t nx_collection_incarnation(const nx_collection *c);
+
 /* What is in force; a reference: nx_settings_release. */
 const nx_settings *nx_collection_settings(nx_collection *c);
 
