@@ -89,6 +89,7 @@ typedef struct page {
     size_t         title_len;
     int32_t        n_pre, n_items, n_lists, n_tables;
     int32_t        numbers[LISTS_MAX]; /* of the list's last item; -1: without numbers */
+    int32_t        number;             /* to be said before the next word; 0: none */
     table          tables[TABLES_MAX];
 } page;
 
@@ -175,19 +176,30 @@ static void list(page *p, bool numbered, bool begins)
 
 static void item(page *p, bool begins)
 {
-    char number[16];
-
     if (begins)
         p->n_items++;
     else if (p->n_items > 0)
         p->n_items--;
     block(p);
+    p->number = 0;
     if (!begins || in_row(p) || p->n_lists < 1 || p->n_lists > LISTS_MAX) return;
     int32_t *n = &p->numbers[p->n_lists - 1];
-    if (*n < 0 || *n == INT32_MAX) return;
-    int len = snprintf(number, sizeof number, "%d.", ++*n);
-    nx_compose_text(p->c, (nx_str){number, (size_t)len});
-    nx_compose_space(p->c);
+    if (*n >= 0 && *n < INT32_MAX) p->number = ++*n;
+}
+
+/* Words that are seen; an item's number before its first one. */
+static void words(page *p, nx_str s)
+{
+    char   number[16];
+    size_t i = 0;
+
+    while (i < s.len && (unsigned char)s.p[i] <= ' ') i++;
+    if (p->number && i < s.len) {
+        int n = snprintf(number, sizeof number, "%d. ", p->number);
+        p->number = 0;
+        nx_compose_text(p->c, (nx_str){number, (size_t)n});
+    }
+    nx_compose_text(p->c, s);
 }
 
 /* ---- Tables ---- */
@@ -375,7 +387,7 @@ static void on_text(void *ctx, const xmlChar *s, int n)
     if (p->in_title)
         add_title(p, s, n);
     else
-        nx_compose_text(p->c, (nx_str){(const char *)s, (size_t)n});
+        words(p, (nx_str){(const char *)s, (size_t)n});
     stop_if_failed(p);
 }
 

@@ -7,6 +7,7 @@
 
 #define AROUND      4  /* lines behind and ahead that tell how wide a column is */
 #define HEADING_MAX 90 /* characters */
+#define WIDTH_MIN   30 /* no column of prose is narrower */
 
 typedef struct line {
     nx_str  s; /* without white space around */
@@ -55,7 +56,7 @@ static bool next_line(nx_str *rest, line *out)
 /* How wide the lines around are, this one's included: its column, as good as one can tell. */
 static int64_t width_around(const page *p, const line *now)
 {
-    int64_t width = now->chars;
+    int64_t width = now->chars > WIDTH_MIN ? now->chars : WIDTH_MIN;
     nx_str  rest = p->rest;
     line    l;
 
@@ -119,15 +120,25 @@ static int32_t heading_level(const line *l)
     return (c >= 'A' && c <= 'Z') || c >= 0xC3 ? level : 0;
 }
 
-static bool is_item(nx_str s)
+/* A mark that stands nowhere but before items. */
+static bool has_bullet(nx_str s)
 {
-    static const char *const marks[] = {
-        "\xE2\x80\xA2", "\xE2\x80\xA3", "\xE2\x97\xA6", "\xE2\x96\xAA", "\xE2\x97\x8F",
-        "\xE2\x96\xA0", "\xEF\x82\xB7", "- ",           "* ",           "\xE2\x80\x93 "};
-    size_t i = 0;
+    static const char *const marks[] = {"\xE2\x80\xA2", "\xE2\x80\xA3", "\xE2\x97\xA6",
+                                        "\xE2\x96\xAA", "\xE2\x97\x8F", "\xE2\x96\xA0",
+                                        "\xEF\x82\xB7"};
 
     for (size_t k = 0; k < sizeof marks / sizeof *marks; k++)
         if (begins(s, marks[k])) return true;
+    return false;
+}
+
+/* Dashes and numbers, too: items, where a line ended by itself before. */
+static bool is_item(nx_str s)
+{
+    size_t i = 0;
+
+    if (has_bullet(s) || begins(s, "- ") || begins(s, "* ") || begins(s, "\xE2\x80\x93 "))
+        return true;
     while (i < s.len && i < 3 && is_digit(s.p[i])) i++;
     return i > 0 && i + 1 < s.len && (s.p[i] == '.' || s.p[i] == ')') && s.p[i + 1] == ' ';
 }
@@ -178,7 +189,8 @@ static void one_line(page *p, const line *now)
 
     next_line(&rest, &next);
     if (p->ended) begin_line(p, now);
-    p->ended = next.s.len == 0 || p->c->kind == NX_PART_HEADING || ends_here(p, now, &next);
+    p->ended = next.s.len == 0 || p->c->kind == NX_PART_HEADING || has_bullet(next.s) ||
+               ends_here(p, now, &next);
     size_t cut = p->ended ? 0 : divides(now->s, next.s);
     nx_compose_text(p->c, (nx_str){now->s.p, now->s.len - cut});
     p->widths[p->n_widths++ % AROUND] = now->chars;
