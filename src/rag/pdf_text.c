@@ -19,7 +19,8 @@ typedef struct page {
     nx_str      rest;           /* lines to come */
     int64_t     widths[AROUND]; /* of the lines before */
     size_t      n_widths;
-    bool        ended; /* what comes doesn't go on with the line before */
+    bool        ended;  /* what comes doesn't go on with the line before */
+    bool        bullet; /* the line before is nothing but an item's mark */
 } page;
 
 /* ---- Lines ---- */
@@ -105,7 +106,7 @@ static int32_t heading_level(const line *l)
     bool    dot = false;
 
     if (l->chars > HEADING_MAX || s.len < 3 || is_digit(s.p[s.len - 1])) return 0;
-    if (strchr(".,;:?!", s.p[s.len - 1])) return 0;
+    if (strchr(".,;:!", s.p[s.len - 1])) return 0;
     while (i < s.len && is_digit(s.p[i])) {
         size_t from = i;
         while (i < s.len && is_digit(s.p[i])) i++;
@@ -189,6 +190,13 @@ static void one_line(page *p, const line *now)
 
     next_line(&rest, &next);
     if (p->ended) begin_line(p, now);
+    p->bullet = now->chars == 1 && has_bullet(now->s);
+    if (p->bullet) {
+        nx_compose_text(p->c, now->s);
+        nx_compose_space(p->c);
+        p->ended = false;
+        return;
+    }
     p->ended = next.s.len == 0 || p->c->kind == NX_PART_HEADING || has_bullet(next.s) ||
                ends_here(p, now, &next);
     size_t cut = p->ended ? 0 : divides(now->s, next.s);
@@ -214,7 +222,7 @@ static bool one_page(nx_compose *c, nx_str text, nx_watch *watch)
         if (!c->st) c->st = nx_watch_often(watch, c->err);
         if (l.s.len) {
             one_line(&p, &l);
-        } else {
+        } else if (!p.bullet) {
             nx_compose_part(c, NX_PART_PARAGRAPH, 0);
             memset(p.widths, 0, sizeof p.widths);
             p.ended = true;

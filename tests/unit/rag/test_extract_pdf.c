@@ -75,6 +75,8 @@ static void paragraphs(void **state)
         "P@1 The next paragraph begins here and it is as wide as the one above but shorter.\n"
         "I@1 \xE2\x80\xA2 an item\nI@1 \xE2\x80\xA2 another\n",
         "");
+    check_text("\xE2\x80\xA2\n\nwords behind it\n\nmore\f",
+               "I@1 \xE2\x80\xA2 words behind it\nP@1 more\n", "");
     check_text("one\f\n\n\f \f\fsix\f", "P@1 one\nP@5 six\n",
                "pages 2-4 have no text (scanned?)\n");
     check_text("one\f\n\fthree\nfour", "P@1 one\nP@3 three\nfour\n",
