@@ -1,4 +1,5 @@
 /* document.c - documents as their records say: read, found, filtered, counted, removed. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -208,6 +209,68 @@ nx_status nx_shelf_chunk_ids(nx_snapshot *snap, nx_point_id **ids, size_t *n, nx
     *ids = NULL;
     *n = 0;
     if (!st) st = nx_shelf_ids(snap, ids, n, f, err);
+    nx_arena_free(&a);
+    return st;
+}
+
+typedef struct timed {
+    nx_point_id id;
+    int64_t     us;
+} timed;
+
+static int by_time(const void *pa, const void *pb)
+{
+    const timed *a = pa, *b = pb;
+
+    if (a->us != b->us) return a->us < b->us ? -1 : 1;
+    return nx_id_compare(a->id, b->id);
+}
+
+/* When it came: what waits to be read knows that by itself. */
+static int64_t time_of(nx_value payload)
+{
+    nx_value queued = nx_value_member(payload, NX_STR("queued"));
+
+    return queued.n ? nx_field_time(queued, "at") : nx_field_time(payload, "indexed_at");
+}
+
+static nx_status sort_by_time(nx_snapshot *snap, nx_point_id *ids, size_t n, nx_error *err)
+{
+    timed        *all = nx_alloc(n, sizeof *all);
+    nx_point_copy copy = {0};
+    nx_status     st = all ? NX_OK : nx_fail(err, NX_ENOMEM, "%zu documents", n);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        st = nx_snapshot_get(snap, &copy, ids[i], err);
+        if (!st) all[i] = (timed){ids[i], time_of(copy.point.payload)};
+    }
+    if (!st && n > 1) qsort(all, n, sizeof *all, by_time);
+    for (size_t i = 0; !st && i < n; i++) ids[i] = all[i].id;
+    nx_point_copy_free(&copy);
+    nx_free(all);
+    return st;
+}
+
+nx_status nx_shelf_in_state(nx_snapshot *snap, nx_point_id **ids, size_t *n,
+                            nx_document_state state, nx_error *err)
+{
+    nx_arena         a = {0};
+    nx_condition     is;
+    nx_filter        own = {.must = &is, .n_must = 1};
+    const nx_filter *f;
+    nx_status        st =
+        nx_shelf_condition(&a, &is, "state", nx_str_of(nx_document_state_name(state)), err);
+
+    *ids = NULL;
+    *n = 0;
+    if (!st) st = nx_shelf_filter_documents(&a, &own, &f, err);
+    if (!st) st = nx_shelf_ids(snap, ids, n, f, err);
+    if (!st) st = sort_by_time(snap, *ids, *n, err);
+    if (st) {
+        nx_free(*ids);
+        *ids = NULL;
+        *n = 0;
+    }
     nx_arena_free(&a);
     return st;
 }

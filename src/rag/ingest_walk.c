@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 #include <fnmatch.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -147,28 +147,38 @@ static bool is_left_out(const walk *w, const char *name)
 
 /* ---- Files ---- */
 
-static void found(walk *w)
+/* left_out: nobody will look at it. */
+static void found(walk *w, bool left_out)
 {
     pthread_mutex_lock(&w->r->i->lock);
     w->r->i->n_found++;
+    w->r->i->n_looked_at += left_out;
     pthread_mutex_unlock(&w->r->i->lock);
+}
+
+static bool is_text(const char *path, const struct stat *is, uint64_t limit, char why[128])
+{
+    bool utf8 = nx_utf8_valid(path, strlen(path), NULL);
+
+    why[0] = '\0';
+    if (!utf8)
+        snprintf(why, 128, "its name is not UTF-8");
+    else if (nx_extract_hopeless(nx_str_of(path)))
+        snprintf(why, 128, "files of this kind hold no text that we read");
+    else if ((uint64_t)is->st_size > limit)
+        snprintf(why, 128, "%llu bytes; the limit is %llu", (unsigned long long)is->st_size,
+                 (unsigned long long)limit);
+    return why[0] == '\0';
 }
 
 static nx_status take_file(walk *w, const char *path, const struct stat *is)
 {
-    uint64_t limit = w->r->opt->limits.file_bytes;
+    char why[128];
+    bool text = is_text(path, is, w->r->opt->limits.file_bytes, why);
 
-    found(w);
-    if (!nx_utf8_valid(path, strlen(path), NULL)) {
-        nx_ingest_skip(w->r->i, path, "its name is not UTF-8");
-    } else if (nx_extract_hopeless(nx_str_of(path))) {
-        nx_ingest_skip(w->r->i, path, "files of this kind hold no text that we read");
-    } else if ((uint64_t)is->st_size > limit) {
-        nx_ingest_skip(w->r->i, path, "%llu bytes; the limit is %llu",
-                       (unsigned long long)is->st_size, (unsigned long long)limit);
-    } else {
-        return nx_ingest_push(w->r, path, w->root, (size_t)is->st_size, &w->go_on, w->err);
-    }
+    found(w, !text);
+    if (text) return nx_ingest_push(w->r, path, w->root, (size_t)is->st_size, &w->go_on, w->err);
+    nx_ingest_skip(w->r->i, path, "%s", why);
     return NX_OK;
 }
 
@@ -178,12 +188,12 @@ static nx_status take_link(walk *w, const char *path)
     struct stat to;
 
     if (stat(path, &to)) {
-        found(w);
+        found(w, true);
         nx_ingest_skip(w->r->i, path, "a link that leads nowhere: %s", strerror(errno));
         return NX_OK;
     }
     if (S_ISREG(to.st_mode)) return push_path(&w->links, nx_strdup(path), w->err);
-    found(w);
+    found(w, true);
     nx_ingest_skip(w->r->i, path,
                    S_ISDIR(to.st_mode) ? "a link to a folder: not followed"
                                        : "a link to what is no file");
@@ -203,7 +213,7 @@ static nx_status take_links(walk *w)
         if (fresh) {
             st = take_file(w, w->links.v[i], &to);
         } else {
-            found(w);
+            found(w, true);
             nx_ingest_skip(w->r->i, w->links.v[i],
                            "a link to a file that is taken by another name");
         }
@@ -244,7 +254,7 @@ static nx_status take_entry(walk *w, const char *path, const char *name)
     }
     if (S_ISLNK(is.st_mode)) return take_link(w, path);
     if (!S_ISREG(is.st_mode)) {
-        found(w);
+        found(w, true);
         nx_ingest_skip(w->r->i, path, "neither a file nor a folder");
         return NX_OK;
     }

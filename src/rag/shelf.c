@@ -401,6 +401,7 @@ void nx_shelf_close(nx_shelf *s)
 {
     if (!s) return;
     rules_free(atomic_load(&s->rules));
+    nx_free(s->waiting);
     nx_collection_release(s->c);
     pthread_mutex_destroy(&s->change);
     pthread_mutex_destroy(&s->embedding);

@@ -36,6 +36,7 @@ typedef struct batch {
 
     waiting     *docs; /* [n_docs] */
     size_t       n_docs;
+    size_t       first;    /* where in the shelf's list they begin */
     bool         finishes; /* every chunk that they lack is in this batch */
     nx_point_id *ids;      /* [n] */
     size_t       n, max;
@@ -59,26 +60,31 @@ static void batch_free(batch *b)
 
 /* ---- Which ---- */
 
-static nx_status oldest(batch *b, nx_results *out)
+/* The list of those that wait is made anew when it is at its end: who came since came later. */
+static nx_status list_waiting(batch *b, bool *anew)
 {
-    nx_plan      plan = {.kind = NX_PLAN_ORDER, .limit = DOCUMENTS_AT_ONCE};
-    nx_condition is;
-    nx_filter    own = {.must = &is, .n_must = 1};
-    nx_status    st = nx_shelf_condition(&b->a, &is, "state", NX_STR("words"), b->err);
+    nx_shelf *s = b->s;
 
-    if (plan.limit > b->max) plan.limit = b->max;
-    if (!st) st = nx_shelf_filter_documents(&b->a, &own, &plan.filter, b->err);
-    if (!st) st = nx_path_parse(&plan.order.path, NX_STR("indexed_at"), b->err);
-    plan.order.of = NX_ORDER_OF_TIMES;
-    return st ? st : nx_plan_run(b->snap, &plan, out, NULL, b->err);
+    *anew = s->next_waiting >= s->n_waiting;
+    if (!*anew) return NX_OK;
+    nx_free(s->waiting);
+    s->waiting = NULL;
+    s->next_waiting = s->n_waiting = 0;
+    return nx_shelf_in_state(b->snap, &s->waiting, &s->n_waiting, NX_DOCUMENT_WORDS, b->err);
 }
 
-static nx_status read_waiting(batch *b, waiting *w, nx_point_copy *copy, nx_point_id id)
+/* *waits: it still does. */
+static nx_status read_waiting(batch *b, waiting *w, bool *waits, nx_point_copy *copy,
+                              nx_point_id id)
 {
     nx_document doc;
-    nx_status   st = nx_shelf_get(b->s, b->snap, &doc, copy, id, NULL, b->err);
+    nx_error    inner = {0};
+    nx_status   st = nx_shelf_get(b->s, b->snap, &doc, copy, id, NULL, &inner);
 
-    if (st) return st;
+    *waits = !st && doc.state == NX_DOCUMENT_WORDS;
+    if (st == NX_ENOENT) return NX_OK;
+    if (st) return nx_fail(b->err, st, "%s", inner.text);
+    if (!*waits) return NX_OK;
     nx_str at = nx_field_text(doc.payload, "indexed_at");
     char  *text = nx_arena_strndup(&b->a, at.p, at.len);
     if (!text) return nx_fail(b->err, NX_ENOMEM, "a batch of chunks");
@@ -87,24 +93,38 @@ static nx_status read_waiting(batch *b, waiting *w, nx_point_copy *copy, nx_poin
     return NX_OK;
 }
 
-/* As many as fill the batch, and one at least. */
-static nx_status choose_documents(batch *b)
+/* As many of the list as fill the batch, and one at least. */
+static nx_status take_documents(batch *b, size_t most)
 {
-    nx_results    r = {0};
+    nx_shelf     *s = b->s;
     nx_point_copy copy = {0};
     uint64_t      sum = 0;
-    nx_status     st = oldest(b, &r);
+    nx_status     st = NX_OK;
 
-    if (!st && r.n) b->docs = nx_calloc(r.n, sizeof *b->docs);
-    if (!st && r.n && !b->docs) st = nx_fail(b->err, NX_ENOMEM, "a batch of chunks");
-    for (size_t i = 0; !st && i < r.n; i++) {
-        st = read_waiting(b, &b->docs[i], &copy, r.hits[i].id);
-        if (st || (i > 0 && sum + b->docs[i].n > b->max)) break;
-        sum += b->docs[i].n;
-        b->n_docs++;
+    b->first = s->next_waiting;
+    for (size_t i = b->first; !st && i < s->n_waiting && b->n_docs < most; i++) {
+        bool waits;
+        st = read_waiting(b, &b->docs[b->n_docs], &waits, &copy, s->waiting[i]);
+        if (st || (waits && b->n_docs > 0 && sum + b->docs[b->n_docs].n > b->max)) break;
+        s->next_waiting = i + 1;
+        if (waits) sum += b->docs[b->n_docs++].n;
     }
     nx_point_copy_free(&copy);
-    nx_results_free(&r);
+    return st;
+}
+
+static nx_status choose_documents(batch *b)
+{
+    size_t    most = b->max < DOCUMENTS_AT_ONCE ? b->max : DOCUMENTS_AT_ONCE;
+    bool      anew = false;
+    nx_status st = NX_OK;
+
+    b->docs = nx_calloc(most, sizeof *b->docs);
+    if (!b->docs) return nx_fail(b->err, NX_ENOMEM, "a batch of chunks");
+    while (!st && b->n_docs == 0 && !anew) {
+        st = list_waiting(b, &anew);
+        if (!st) st = take_documents(b, most);
+    }
     return st;
 }
 
@@ -127,15 +147,13 @@ static nx_status one_of_them(batch *b, nx_condition *out)
  * replaced lacks some, perhaps. */
 static nx_status choose_chunks(batch *b)
 {
-    nx_condition     has = {.kind = NX_COND_VECTOR, .slot = b->s->dense}, theirs;
-    nx_filter        own = {.must = &theirs, .must_not = &has, .n_must_not = 1};
+    nx_condition     has = {.kind = NX_COND_VECTOR, .slot = b->s->dense}, c[2];
+    nx_filter        lacks = {.must_not = &has, .n_must_not = 1}, own = {.must = c, .n_must = 1};
     const nx_filter *f;
     nx_status        st = NX_OK;
 
-    if (b->n_docs) {
-        st = one_of_them(b, &theirs);
-        own.n_must = 1;
-    }
+    c[0] = (nx_condition){.kind = NX_COND_FILTER, .filter = &lacks}; /* the soonest told */
+    if (b->n_docs) st = one_of_them(b, &c[own.n_must++]);
     if (!st) st = nx_shelf_filter_chunks(&b->a, NULL, &own, &f, b->err);
     if (!st && !b->ids) b->ids = nx_alloc(b->max + 1, sizeof *b->ids);
     if (!st && !b->ids) st = nx_fail(b->err, NX_ENOMEM, "a batch of chunks");
@@ -264,6 +282,7 @@ static nx_status write_batch(batch *b)
 
 /* ---- One batch ---- */
 
+/* What isn't finished is taken again: after an error, or where it was too much for one batch. */
 static nx_status make_batch(batch *b)
 {
     nx_status st;
@@ -271,10 +290,12 @@ static nx_status make_batch(batch *b)
     b->snap = nx_snapshot_take(b->s->c);
     st = choose_documents(b);
     if (!st) st = choose_chunks(b);
-    if (st || (b->n == 0 && b->n_docs == 0)) return st;
-    st = read_texts(b);
+    if (!st && b->n == 0 && b->n_docs == 0) return NX_OK;
+    if (!st) st = read_texts(b);
     if (!st && b->n_pieces) st = run(b);
-    return st ? st : write_batch(b);
+    if (!st) st = write_batch(b);
+    if (st || !b->finishes) b->s->next_waiting = b->first;
+    return st;
 }
 
 static nx_status check_dims(const nx_shelf *s, const nx_embedder *e, nx_error *err)

@@ -27,7 +27,10 @@ struct nx_shelf {
 
     _Atomic(nx_shelf_rules *) rules;
     pthread_mutex_t           change;    /* who replaces the rules */
-    pthread_mutex_t           embedding; /* who makes vectors: two would make the same */
+    pthread_mutex_t           embedding; /* who makes vectors: two would make the same. Guards: */
+    nx_point_id *waiting;   /* documents that waited for vectors when it was asked last, */
+    size_t       n_waiting; /* in the order of their coming, and how far they are done */
+    size_t       next_waiting;
 };
 
 /* ---- shelf.c ---- */
@@ -54,6 +57,11 @@ nx_status nx_shelf_uuid(nx_point_id *out, const nx_str *parts, size_t n, nx_erro
 /* A point's text, and what its payload's `name` is to be: a condition in arena, or NULL when out of memory. */
 nx_status nx_shelf_condition(nx_arena *a, nx_condition *out, const char *path, nx_str text,
                              nx_error *err);
+
+/* Documents in that state, in the order of their coming; *ids: nx_free. Found by the indexes: only their own
+ * records are read. */
+nx_status nx_shelf_in_state(nx_snapshot *snap, nx_point_id **ids, size_t *n,
+                            nx_document_state state, nx_error *err);
 
 /* All ids for which the filter holds, in order; *ids: nx_free. */
 nx_status nx_shelf_ids(nx_snapshot *snap, nx_point_id **ids, size_t *n, const nx_filter *filter,

@@ -221,32 +221,13 @@ static nx_status work_if_queued(nx_shelf *s, nx_point_id id, nx_embedder *counts
     return st;
 }
 
-/* The first of those that wait, by their coming. */
-static nx_status find_queued(nx_shelf *s, nx_results *out, nx_error *err)
-{
-    nx_arena     a = {0};
-    nx_condition is;
-    nx_filter    own = {.must = &is, .n_must = 1};
-    nx_plan      plan = {.kind = NX_PLAN_ORDER, .limit = CANDIDATES};
-    nx_snapshot *snap = nx_snapshot_take(s->c);
-
-    nx_status st = nx_shelf_condition(&a, &is, "state", NX_STR("queued"), err);
-    if (!st) st = nx_shelf_filter_documents(&a, &own, &plan.filter, err);
-    if (!st) st = nx_path_parse(&plan.order.path, NX_STR("queued.at"), err);
-    plan.order.of = NX_ORDER_OF_TIMES;
-    if (!st) st = nx_plan_run(snap, &plan, out, NULL, err);
-    nx_snapshot_release(snap);
-    nx_arena_free(&a);
-    return st;
-}
-
 /* One that nobody works on, else the first: then it is waited for. */
-static size_t take_one(const nx_results *r)
+static nx_point_id take_one(const nx_point_id *ids, size_t n)
 {
-    for (size_t i = 0; i < r->n; i++)
-        if (nx_shelf_try_lock(r->hits[i].id)) return i;
-    nx_shelf_lock(r->hits[0].id);
-    return 0;
+    for (size_t i = 0; i < n && i < CANDIDATES; i++)
+        if (nx_shelf_try_lock(ids[i])) return ids[i];
+    nx_shelf_lock(ids[0]);
+    return ids[0];
 }
 
 nx_status nx_shelf_work_queued(nx_shelf *s, nx_embedder *counts_with, bool *did,
@@ -257,15 +238,18 @@ nx_status nx_shelf_work_queued(nx_shelf *s, nx_embedder *counts_with, bool *did,
 
     *did = false;
     while (!st && some && !*did) {
-        nx_results r = {0};
-        st = find_queued(s, &r, err);
-        some = !st && r.n > 0;
+        nx_point_id *ids;
+        size_t       n;
+        nx_snapshot *snap = nx_snapshot_take(s->c);
+        st = nx_shelf_in_state(snap, &ids, &n, NX_DOCUMENT_QUEUED, err);
+        nx_snapshot_release(snap);
+        some = !st && n > 0;
         if (some) {
-            size_t i = take_one(&r);
-            st = work_if_queued(s, r.hits[i].id, counts_with, did, report, err);
-            nx_shelf_unlock(r.hits[i].id);
+            nx_point_id id = take_one(ids, n);
+            st = work_if_queued(s, id, counts_with, did, report, err);
+            nx_shelf_unlock(id);
         }
-        nx_results_free(&r);
+        nx_free(ids);
     }
     return st;
 }
