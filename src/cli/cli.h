@@ -86,6 +86,7 @@ int nx_cmd_index(int argc, char **argv);
 int nx_cmd_reindex(int argc, char **argv);
 int nx_cmd_search(int argc, char **argv);
 int nx_cmd_ask(int argc, char **argv);
+int nx_cmd_eval(int argc, char **argv);
 
 /* ---- Options (option.c, option_help.c) ------------------------------------------------------ */
 

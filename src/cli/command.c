@@ -13,6 +13,7 @@ static const nx_command table[] = {
     {"index", "put folders and files into a collection of documents", nx_cmd_index},
     {"search", "find the passages that matter for some words", nx_cmd_search},
     {"ask", "answer a question from documents, with sources", nx_cmd_ask},
+    {"eval", "measure how well documents are found", nx_cmd_eval},
     {"reindex", "move a collection to another embedding model", nx_cmd_reindex},
     {"serve", "answer many people at once, over HTTP", nx_cmd_serve},
     {"ps", "list what the running server does", nx_cmd_ps},
