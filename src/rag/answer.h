@@ -19,8 +19,9 @@
 /* A question to a language model, as messages. */
 typedef struct nx_rag_prompt {
     nx_buf  system, user; /* system: "" when the template has none */
-    size_t *used;         /* [n_used] which passages are in it, whole; passage i is number i + 1 */
-    size_t  n_used;
+    size_t *in; /* [n_in] which passages are in it, ascending; passage i is number i + 1 */
+    size_t  n_in;
+    size_t  n_used; /* the first so many were given to the model, but for those too long; 0: none */
     int32_t n_tokens;
 } nx_rag_prompt;
 

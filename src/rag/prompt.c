@@ -36,7 +36,7 @@ void nx_rag_prompt_free(nx_rag_prompt *p)
 {
     nx_buf_free(&p->system);
     nx_buf_free(&p->user);
-    nx_free(p->used);
+    nx_free(p->in);
     *p = (nx_rag_prompt){0};
 }
 
@@ -285,20 +285,20 @@ static nx_status gather(nx_rag_prompt *out, const builder *b, size_t n, int32_t 
 {
     nx_status st;
 
-    for (size_t i = 0; i < n; i++) out->used[i] = i;
-    st = compose(out, b, out->used, n, err);
+    for (size_t i = 0; i < n; i++) out->in[i] = i;
+    st = compose(out, b, out->in, n, err);
     if (st) return st;
-    out->n_used = n;
+    out->n_in = n;
     if (out->n_tokens <= budget) return NX_OK;
 
-    out->n_used = 0;
+    out->n_in = 0;
     for (size_t i = 0; i < n; i++) {
-        out->used[out->n_used] = i;
-        st = compose(out, b, out->used, out->n_used + 1, err);
+        out->in[out->n_in] = i;
+        st = compose(out, b, out->in, out->n_in + 1, err);
         if (st) return st;
-        if (out->n_tokens <= budget) out->n_used++;
+        if (out->n_tokens <= budget) out->n_in++;
     }
-    st = compose(out, b, out->used, out->n_used, err);
+    st = compose(out, b, out->in, out->n_in, err);
     if (!st && out->n_tokens > budget)
         st = nx_fail(err, NX_ELIMIT,
                      "the question and its instructions are %d tokens without any passage; %d fit",
@@ -316,9 +316,10 @@ nx_status nx_rag_prompt_build(nx_rag_prompt *out, nx_str template, nx_str questi
     *out = (nx_rag_prompt){0};
     if (st) return st;
     split(template.len ? template : nx_template_builtin(NX_STR("")), &b.system, &b.user);
-    out->used = nx_alloc(n, sizeof *out->used);
-    st = out->used ? gather(out, &b, n, budget, err)
-                   : nx_fail(err, NX_ENOMEM, "no memory for %zu passages", n);
+    out->in = nx_alloc(n, sizeof *out->in);
+    st = out->in ? gather(out, &b, n, budget, err)
+                 : nx_fail(err, NX_ENOMEM, "no memory for %zu passages", n);
+    if (!st && out->n_in) out->n_used = out->in[out->n_in - 1] + 1;
     if (st) nx_rag_prompt_free(out);
     return st;
 }
@@ -333,10 +334,10 @@ nx_status nx_rag_prompt_whole(nx_rag_prompt *out, nx_str template, nx_str questi
     *out = (nx_rag_prompt){0};
     if (st) return st;
     split(template.len ? template : nx_template_builtin(NX_STR("")), &b.system, &b.user);
-    out->used = nx_calloc(1, sizeof *out->used);
-    st = out->used ? compose(out, &b, out->used, 1, err)
-                   : nx_fail(err, NX_ENOMEM, "no memory for a passage");
-    out->n_used = 1;
+    out->in = nx_calloc(1, sizeof *out->in);
+    st = out->in ? compose(out, &b, out->in, 1, err)
+                 : nx_fail(err, NX_ENOMEM, "no memory for a passage");
+    out->n_in = out->n_used = 1;
     if (!st && out->n_tokens > budget)
         st = nx_fail(err, NX_ELIMIT, "the document and the question are %d tokens; %d fit",
                      out->n_tokens, budget);

@@ -62,8 +62,9 @@ static void fits(void **state)
                      NX_OK);
     assert_string_equal(out.user.data,
                         "[1] A - Setup > Disk\none two three\n\n[3] C\none\n\nwhy so?");
-    assert_int_equal(out.n_used, 2);
-    assert_int_equal(out.used[1], 2);
+    assert_int_equal(out.n_in, 2);
+    assert_int_equal(out.in[1], 2);
+    assert_int_equal(out.n_used, 3);
     assert_int_equal(out.n_tokens, 14);
     nx_rag_prompt_free(&out);
 }
