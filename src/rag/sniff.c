@@ -200,7 +200,12 @@ static nx_doc_kind by_name(nx_str name, nx_str bytes)
 {
     nx_str end = nx_name_end(name);
 
-    if (is_section(end) && is_roff(bytes)) return NX_DOC_ROFF;
+    if (is_section(end)) {
+        size_t at = 0;
+        while (at < bytes.len && at < HEAD && (bytes.p[at] == '\n' || bytes.p[at] == ' ')) at++;
+        if (is_roff(bytes) || (at < bytes.len && strchr(".'\\", bytes.p[at]) && bytes.p[at]))
+            return NX_DOC_ROFF;
+    }
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (among(endings[i].words, end)) return endings[i].kind;
     return NX_DOC_KINDS;
