@@ -22,6 +22,8 @@ THREAD_SECONDS ?= 2
 # Runs against the local mode of Qdrant's client, and calls of each
 SEEDS          ?= 20
 CALLS          ?= 2000
+# Random documents cut for each tokenizer
+DOCS           ?= 10000
 
 .DEFAULT_GOAL := build
 .PHONY: build demo test asan tsan bench torture soak fuzz format format-check layers tidy install \
@@ -60,15 +62,16 @@ bench: build ## Speed on this machine, into bench/results (minutes)
 	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store bench_qdrant
 	@bench/run.sh $(RELEASE)/nexus
 
-torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, STATES, FLIPS, SEEDS, CALLS
+torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, STATES, FLIPS, SEEDS, CALLS, DOCS
 	@./setup asan
 	@cmake --preset asan
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
 	@NX_TORTURE_COUNT=$(COUNT) NX_CRASH_STATES=$(STATES) NX_FLIPS=$(FLIPS) \
 	    $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
 	@cmake --preset release -DBUILD_TESTING=ON
-	@cmake --build $(RELEASE) --parallel $(JOBS) --target torture_store torture_full
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target torture_store torture_full torture_chunk
 	@NX_KILLS=$(KILLS) NX_KILL_POINTS=$(KILL_POINTS) $(RELEASE)/tests/torture/torture_store
+	@NX_CHUNK_DOCS=$(DOCS) $(RELEASE)/tests/torture/torture_chunk || [ $$? = 77 ]
 	@NX_FULL_ROUNDS=100 $(RELEASE)/tests/torture/torture_full || [ $$? = 77 ]
 	@tools/venv.sh
 	@NX_SCHEMATHESIS_CASES=$(CASES) NEXUS_BIN=$(RELEASE)/nexus \
