@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "rag/counter.h"
 #include "rag/shelf_in.h"
 #include "store/words.h"
 
@@ -174,14 +175,9 @@ static nx_status extract(putting *p)
     return p->doc.title.len ? NX_OK : name_as_title(p);
 }
 
-static nx_status count_tokens(void *ctx, nx_str text, int32_t *n, nx_error *err)
-{
-    return nx_embedder_count(ctx, n, text, NX_INPUT_PASSAGE, err);
-}
-
 static nx_status cut(putting *p)
 {
-    nx_counter counter = {p->e, count_tokens};
+    nx_counter counter = nx_counter_of(p->e);
 
     return nx_chunks_make(&p->chunks, &p->doc, &p->rules->settings.chunking, &counter, p->err);
 }
@@ -204,7 +200,7 @@ static nx_status text_of(putting *p, size_t i)
     const nx_chunk *c = &p->chunks.chunks[i];
 
     nx_buf_clear(&p->text);
-    return nx_chunk_text(&p->text, title_of(p), nx_chunk_headings(&p->chunks, c),
+    return nx_chunk_text(&p->text, nx_chunks_title(&p->chunks), nx_chunk_headings(&p->chunks, c),
                          nx_chunk_context(&p->chunks, c), span_of(p, c), p->err);
 }
 
@@ -341,7 +337,7 @@ static nx_status chunk_payload(putting *p, size_t i, const char *doc_id)
     nx_fields_uint(&f, "chunk_size", c->end_char - c->begin_char);
     nx_fields_int(&f, "n_tokens", c->n_tokens);
     nx_fields_text(&f, "source", p->in->source);
-    nx_fields_text(&f, "title", title_of(p));
+    nx_fields_text(&f, "title", nx_chunks_title(&p->chunks));
     fields_headings(&f, nx_chunk_headings(&p->chunks, c));
     nx_fields_some(&f, "context", nx_chunk_context(&p->chunks, c));
     if (c->page) {
