@@ -25,8 +25,11 @@ CALLS          ?= 2000
 # Random documents cut for each tokenizer
 DOCS           ?= 10000
 
+# Pairs of a question and a manual page, of which make eval measures half
+PAIRS          ?= 5000
+
 .DEFAULT_GOAL := build
-.PHONY: build demo test asan tsan bench torture soak fuzz format format-check layers tidy install \
+.PHONY: build demo test asan tsan bench eval torture soak fuzz format format-check layers tidy install \
         clean help
 
 build: ## Build the program and the library (build/release)
@@ -61,6 +64,9 @@ tsan: ## Unit tests under the thread sanitizer; THREAD_SECONDS=300: the store's 
 bench: build ## Speed on this machine, into bench/results (minutes)
 	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store bench_qdrant
 	@bench/run.sh $(RELEASE)/nexus
+
+eval: build ## How well documents are found and questions answered, against bounds; PAIRS=5000 manual pages
+	@python3 tools/eval/run.py $(RELEASE)/nexus --pairs $(PAIRS)
 
 torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, STATES, FLIPS, SEEDS, CALLS, DOCS
 	@./setup asan

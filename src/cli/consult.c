@@ -41,6 +41,8 @@ static nx_status say(nx_consult *a, const nx_json *event, nx_error *err)
     nx_str text = {0};
 
     (void)nx_json_get_string(event, "content", &text);
+    while (!a->answer.len && text.len && (*text.p == ' ' || *text.p == '\n'))
+        text = (nx_str){text.p + 1, text.len - 1}; /* white space before it is a habit of models */
     if (!text.len) return NX_OK;
     nx_out_write(text.p, text.len);
     nx_out_flush();
@@ -113,17 +115,6 @@ static nx_status print_source(nx_consult *a, int64_t number, const nx_json *sour
     return st || !a->show ? st : print_words(a, source, begin, end, err);
 }
 
-static const nx_json *source_of(const nx_json *sources, int64_t number)
-{
-    const size_t n = sources && sources->type == NX_JSON_ARRAY ? sources->array.n : 0;
-    int64_t      own;
-
-    for (size_t k = 0; k < n; k++)
-        if (nx_json_get_int(&sources->array.items[k], "number", &own) && own == number)
-            return &sources->array.items[k];
-    return number >= 1 && (uint64_t)number <= n ? &sources->array.items[number - 1] : NULL;
-}
-
 /* Was the same place told by an earlier citation? */
 static bool told(const nx_json *all, size_t upto, const nx_json *c)
 {
@@ -154,24 +145,46 @@ static void tell_why_none(nx_consult *a)
     nx_cited_hint_if_empty(a->i, a->collection);
 }
 
+static int64_t number_of(const nx_json *source, size_t k)
+{
+    int64_t n = (int64_t)k + 1;
+
+    (void)nx_json_get_int(source, "number", &n);
+    return n;
+}
+
+/* All that is cited of one source. */
+static nx_status print_citations(nx_consult *a, const nx_json *all, const nx_json *source,
+                                 int64_t number, nx_error *err)
+{
+    nx_status st = NX_OK;
+
+    for (size_t k = 0; k < all->array.n && !st; k++) {
+        const nx_json *c = &all->array.items[k];
+        int64_t        n = 0, begin = -1, end = -1;
+        if (!nx_json_get_int(c, "number", &n) || n != number || told(all, k, c)) continue;
+        (void)nx_json_get_int(c, "start_pos", &begin);
+        (void)nx_json_get_int(c, "end_pos", &end);
+        st = print_source(a, number, source, begin, end, err);
+    }
+    return st;
+}
+
 nx_status nx_consult_print_sources(nx_consult *a, nx_error *err)
 {
     const nx_json *sources = nx_json_get(a->sources.root, "sources");
     const nx_json *all = nx_json_get(a->end.root, "citations");
-    const size_t   n = all && all->type == NX_JSON_ARRAY ? all->array.n : 0;
+    const size_t   n = sources && sources->type == NX_JSON_ARRAY ? sources->array.n : 0;
+    const bool     cites = all && all->type == NX_JSON_ARRAY && all->array.n;
     nx_status      st = NX_OK;
 
-    if (!n) tell_why_none(a);
-    if (n) nx_out_printf("\n");
-    for (size_t k = 0; k < n && !st; k++) {
-        const nx_json *c = &all->array.items[k], *source;
-        int64_t        number = 0, begin = -1, end = -1;
-        if (told(all, k, c)) continue;
-        (void)nx_json_get_int(c, "number", &number);
-        (void)nx_json_get_int(c, "start_pos", &begin);
-        (void)nx_json_get_int(c, "end_pos", &end);
-        source = source_of(sources, number);
-        if (source) st = print_source(a, number, source, begin, end, err);
+    if (cites)
+        nx_out_printf("\n");
+    else
+        tell_why_none(a);
+    for (size_t k = 0; cites && k < n && !st; k++) {
+        const nx_json *source = &sources->array.items[k];
+        st = print_citations(a, all, source, number_of(source, k), err);
     }
     nx_out_flush();
     return st;

@@ -222,15 +222,16 @@ static void conditional(nx_roff *r, const nx_roff_call *call)
 
 /* ---- Requests ---- */
 
-/* All up to the line ".." (or ".NAME", as .de and .ig may say). */
+/* All up to the line ".." (or ".NAME", as .de and .ig may say); blanks may stand behind its first dot. */
 static void skip_definition(nx_roff *r, nx_str end)
 {
-    char stop[18] = "..";
-
-    if (end.len && end.len < 16) snprintf(stop, sizeof stop, ".%.*s", (int)end.len, end.p);
+    if (!end.len) end = NX_STR(".");
     while (nx_roff_next_line(r)) {
         nx_str l = line_of(r);
-        if (l.len >= strlen(stop) && memcmp(l.p, stop, strlen(stop)) == 0) return;
+        size_t at = 1;
+        if (!l.len || l.p[0] != '.') continue;
+        while (at < l.len && l.p[at] == ' ') at++;
+        if (l.len - at >= end.len && memcmp(l.p + at, end.p, end.len) == 0) return;
     }
 }
 
