@@ -284,7 +284,7 @@ static bool request(nx_roff *r, const nx_roff_call *call)
             "os rs pi als chop do fam mso nop return shift special tag warn write while break "
             "PD DT IX AT UC PU HP_ RS RE ad. P! ex ab al cflags char color defcolor device "
             "hcode hpfcode kern length linetabs mso open opena close psbb sizes substring trf troff "
-            "unformat vpt PE GE ",
+            "unformat vpt PE GE LINKSTYLE ",
             name);
     }
     return true;
