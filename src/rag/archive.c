@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "format/printable.h"
 
 #define FREE_BYTES ((uint64_t)1 << 20) /* unpacked before the ratio counts */
 #define PATH_BYTES 4096
@@ -29,9 +30,11 @@ struct nx_archive {
 static nx_status damaged(nx_archive *a, nx_error *err)
 {
     const char *why = archive_error_string(a->zip);
+    char        shown[160];
 
+    if (!why) why = "its list of files is broken";
     return nx_fail(err, NX_EFORMAT, "damaged archive: %s",
-                   why ? why : "its list of files is broken");
+                   nx_printable(shown, sizeof shown, (nx_str){why, strcspn(why, "\n")}));
 }
 
 /* Stand before the first member. */
@@ -159,12 +162,14 @@ static nx_status count(nx_archive *a, size_t n, nx_error *err)
 
 static nx_status unpack(nx_archive *a, nx_buf *out, nx_str name, nx_error *err)
 {
+    char shown[160];
+
     for (;;) {
         const size_t piece = 65536;
         char        *room = nx_buf_room(out, piece, err);
         if (!room && out->len + piece > out->max)
-            return nx_fail(err, NX_ELIMIT, "%.*s in it unpacks to more than %llu bytes (the limit)",
-                           (int)(name.len < 200 ? name.len : 200), name.p,
+            return nx_fail(err, NX_ELIMIT, "%s in it unpacks to more than %llu bytes (the limit)",
+                           nx_printable(shown, sizeof shown, name),
                            (unsigned long long)a->limits->text_bytes);
         if (!room) return nx_fail(err, NX_ENOMEM, "archive");
         la_ssize_t n = archive_read_data(a->zip, room, piece);
@@ -180,6 +185,7 @@ static nx_status unpack(nx_archive *a, nx_buf *out, nx_str name, nx_error *err)
 
 nx_status nx_archive_read(nx_archive *a, nx_buf *out, nx_str name, nx_error *err)
 {
+    char                  shown[160];
     size_t                want = find(a, name);
     struct archive_entry *e = NULL;
     nx_status             st = NX_OK;
@@ -189,8 +195,8 @@ nx_status nx_archive_read(nx_archive *a, nx_buf *out, nx_str name, nx_error *err
         (a->limits->text_bytes < SIZE_MAX / 2 ? (size_t)a->limits->text_bytes : SIZE_MAX / 2) +
         65537;
     if (want == a->n)
-        return nx_fail(err, NX_ENOENT, "the archive has no %.*s",
-                       (int)(name.len < 200 ? name.len : 200), name.p);
+        return nx_fail(err, NX_ENOENT, "the archive has no %s",
+                       nx_printable(shown, sizeof shown, name));
     if (a->at > want) st = rewind_zip(a, err);
     while (!st && a->at <= want) {
         st = next(a, &e, err);

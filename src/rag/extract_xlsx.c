@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "format/printable.h"
 #include "rag/cell_format.h"
 #include "rag/extract_in.h"
 #include "rag/ooxml.h"
@@ -260,6 +261,7 @@ static nx_status read_sheet(xlsx *x, const sheet *s, int32_t number)
 {
     static const nx_xml_handler h = {on_start, on_end, on_text};
     const nx_ooxml_link        *l = nx_ooxml_by_id(&x->links, s->id);
+    char                        shown[120];
 
     x->c->page = number;
     nx_compose_part(x->c, NX_PART_HEADING, 1);
@@ -267,8 +269,8 @@ static nx_status read_sheet(xlsx *x, const sheet *s, int32_t number)
     nx_compose_part(x->c, NX_PART_TABLE_ROW, 0);
     if (l && nx_str_eq(l->type, NX_STR("chartsheet"))) return x->c->st;
     if (!l || !nx_archive_has(x->o->zip, l->target)) {
-        nx_compose_warn(x->c, "sheet %d (%.*s) is missing", number,
-                        (int)(s->name.len < 200 ? s->name.len : 200), s->name.p);
+        nx_compose_warn(x->c, "sheet %d (%s) is missing", number,
+                        nx_printable(shown, sizeof shown, s->name));
         return x->c->st;
     }
     x->has_head = x->in_value = false;

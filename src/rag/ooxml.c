@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "format/printable.h"
 
 static const char *last_word(nx_str uri, size_t *n)
 {
@@ -141,13 +142,11 @@ void nx_ooxml_close(nx_ooxml *o)
 
 nx_status nx_ooxml_read(nx_ooxml *o, nx_str name, const nx_xml_handler *h, void *ctx)
 {
-    char      what[256];
-    size_t    n = name.len < sizeof what - 1 ? name.len : sizeof what - 1;
+    char      what[160];
     nx_status st = nx_archive_read(o->zip, &o->part, name, o->err);
 
     if (st) return st;
-    memcpy(what, name.p, n);
-    what[n] = '\0';
+    nx_printable(what, sizeof what, name);
     return nx_xml_read((nx_str){o->part.data, o->part.len}, what, h, ctx, o->limits->depth,
                        &o->watch, o->err);
 }

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "format/printable.h"
+
 #define PIECE     65536 /* bytes between two looks at the clock */
 /* Bytes of different names that a document may use. Real ones have a few thousand; and as the parser compares each
  * attribute of a tag with all before it, many names are an attack on its time. */
@@ -171,10 +173,11 @@ static nx_status damage(reader *r)
 {
     const xmlError *e = xmlCtxtGetLastError(r->parser);
     const char     *why = e && e->message ? e->message : "not well-formed";
+    char            shown[160];
 
     if (e && e->code == XML_ERR_NO_MEMORY) return nx_fail(r->err, NX_ENOMEM, "%s", r->what);
-    return nx_fail(r->err, NX_EFORMAT, "%s: line %d: %.*s", r->what, e ? e->line : 0,
-                   (int)strcspn(why, "\n"), why);
+    return nx_fail(r->err, NX_EFORMAT, "%s: line %d: %s", r->what, e ? e->line : 0,
+                   nx_printable(shown, sizeof shown, (nx_str){why, strcspn(why, "\n")}));
 }
 
 nx_status nx_xml_read(nx_str bytes, const char *what, const nx_xml_handler *h, void *ctx,
