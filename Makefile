@@ -15,6 +15,7 @@ CASES   ?= 5000
 SECONDS ?= 60
 # The store's: kills over so many points, crash states, flipped bits, seconds of threads under tsan
 KILLS          ?= 1000
+INGEST_KILLS ?= 300
 KILL_POINTS    ?= 1000000
 STATES         ?= 10000
 FLIPS          ?= 10000
@@ -62,13 +63,13 @@ tsan: ## Unit tests under the thread sanitizer; THREAD_SECONDS=300: the store's 
 	@NX_THREAD_SECONDS=$(THREAD_SECONDS) $(CTEST) --test-dir $(BUILD)/tsan --output-junit junit.xml -L unit
 
 bench: build ## Speed on this machine, into bench/results (minutes)
-	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store bench_qdrant
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store bench_qdrant bench_ingest
 	@bench/run.sh $(RELEASE)/nexus
 
 eval: build ## How well documents are found and questions answered, against bounds; PAIRS=5000 manual pages
 	@python3 tools/eval/run.py $(RELEASE)/nexus --pairs $(PAIRS)
 
-torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, STATES, FLIPS, SEEDS, CALLS, DOCS
+torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, INGEST_KILLS, STATES, FLIPS, SEEDS, CALLS, DOCS
 	@./setup asan
 	@cmake --preset asan
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)
@@ -76,6 +77,7 @@ torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the A
 	    $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
 	@cmake --preset release -DBUILD_TESTING=ON
 	@cmake --build $(RELEASE) --parallel $(JOBS) --target torture_store torture_full torture_chunk
+	@NX_INGEST_KILLS=$(INGEST_KILLS) $(RELEASE)/tests/torture/torture_ingest
 	@NX_KILLS=$(KILLS) NX_KILL_POINTS=$(KILL_POINTS) $(RELEASE)/tests/torture/torture_store
 	@NX_CHUNK_DOCS=$(DOCS) $(RELEASE)/tests/torture/torture_chunk || [ $$? = 77 ]
 	@NX_FULL_ROUNDS=100 $(RELEASE)/tests/torture/torture_full || [ $$? = 77 ]

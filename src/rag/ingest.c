@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "net/fetch.h"
 #include "os/clock.h"
 #include "os/cpu.h"
 #include "rag/ingest_in.h"
@@ -255,6 +256,64 @@ static nx_status put_file(nx_ingesting *r, nx_incoming *in, int fd, nx_error *er
     return st;
 }
 
+/* ---- One address ---- */
+
+/* What isn't there any more goes from the shelf, too. */
+static nx_status forget_address(nx_ingesting *r, nx_str url, nx_error *err)
+{
+    nx_error  inner;
+    nx_status st =
+        r->opt->keep_gone ? NX_ENOENT : nx_shelf_remove(r->s, nx_document_id(url), NULL, &inner);
+
+    pthread_mutex_lock(&r->i->lock);
+    r->i->n_removed += !st;
+    pthread_mutex_unlock(&r->i->lock);
+    if (st && st != NX_ENOENT) return nx_fail(err, st, "%s", inner.text);
+    return NX_ENOENT; /* with what the host said */
+}
+
+static nx_status put_address(nx_ingesting *r, nx_incoming *in, const char *url, nx_error *err)
+{
+    const nx_ingest_options *opt = r->opt;
+    nx_fetch_request         rq = {.url = url,
+                                   .allow = opt->allow_hosts,
+                                   .n_allow = opt->n_allow_hosts,
+                                   .bytes_max = opt->limits.file_bytes,
+                                   .cancel = opt->cancel};
+    nx_fetched              *got = nx_calloc(1, sizeof *got);
+    nx_buf                   bytes = {0};
+    nx_put_report            report;
+    nx_status st = got ? nx_fetch(&bytes, got, &rq, err) : nx_fail(err, NX_ENOMEM, "a fetch");
+
+    if (st == NX_ENOENT) st = forget_address(r, in->source, err);
+    if (!st) {
+        in->type = nx_str_of(got->type);
+        in->modified_ns = got->modified_s > 0 ? got->modified_s * 1000000000 : 0;
+        in->bytes = bytes.data ? bytes.data : "";
+        in->n = bytes.len;
+        st = nx_shelf_put(r->s, in, r->e, &report, err);
+    }
+    if (!st) count(r, &report, in->n, true);
+    nx_buf_free(&bytes);
+    nx_free(got);
+    return st;
+}
+
+/* ---- Any of them ---- */
+
+static nx_status put_path(nx_ingesting *r, nx_incoming *in, const char *path, nx_error *err)
+{
+    int       fd;
+    nx_status st;
+
+    if (path[0] != '/') return put_address(r, in, path, err);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) return nx_fail(err, NX_EIO, "can't be opened: %s", strerror(errno));
+    st = put_file(r, in, fd, err);
+    close(fd);
+    return st;
+}
+
 /* What is wrong with the file is its affair; what is wrong with the store or the memory, everybody's. */
 static bool stops_all(nx_ingesting *r, nx_status st, nx_error *why)
 {
@@ -275,13 +334,7 @@ static void work_on(nx_ingesting *r, const nx_ingest_job *job)
     limits.cancel = opt->cancel;
     in.limits = &limits;
     nx_ingest_tell(r->i, job->path);
-    int fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        nx_ingest_skip(r->i, job->path, "can't be opened: %s", strerror(errno));
-        return;
-    }
-    nx_status st = put_file(r, &in, fd, &why);
-    close(fd);
+    nx_status st = put_path(r, &in, job->path, &why);
     if (!st) return;
     if (stops_all(r, st, &why))
         stop_all(r, &why);
