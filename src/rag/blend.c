@@ -40,7 +40,7 @@ static double usual_cosine(const nx_retrieval *r)
     return n ? sum / (double)n : 0;
 }
 
-void nx_blend(nx_retrieval *r)
+void nx_candidates_blend(nx_retrieval *r)
 {
     double usual = usual_cosine(r);
 

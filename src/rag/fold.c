@@ -161,7 +161,7 @@ static nx_status fold_one(nx_retrieval *r, gist *shown, const size_t *places, si
     return st;
 }
 
-nx_status nx_fold(nx_retrieval *r, size_t enough)
+nx_status nx_candidates_fold(nx_retrieval *r, size_t enough)
 {
     nx_arena  a = {.chunk_bytes = (size_t)256 << 10};
     size_t    n_shown = 0, room = enough < r->n ? enough : r->n;

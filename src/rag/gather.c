@@ -228,7 +228,7 @@ static nx_status read_all(nx_retrieval *r, const searches *s)
     return st;
 }
 
-nx_status nx_gather(nx_retrieval *r)
+nx_status nx_candidates_gather(nx_retrieval *r)
 {
     searches  s = {.ids.max = (size_t)1 << 24, .values.max = (size_t)1 << 24};
     nx_status st =

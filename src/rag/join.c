@@ -197,7 +197,7 @@ static nx_status write_passage(nx_retrieval *r, nx_passage *p, const group *g)
     return st ? st : write_matched(r, &p->matched, matched);
 }
 
-nx_status nx_join(nx_retrieval *r)
+nx_status nx_candidates_join(nx_retrieval *r)
 {
     groups    g = {0};
     nx_status st = make_groups(r, &g);

@@ -161,7 +161,7 @@ static nx_status choose(nx_retrieval *r)
     size_t    enough = r->q->reranker ? n_reranked(r->q) : (size_t)r->q->top_k * NX_JOIN_MAX;
     nx_status st = NX_OK;
 
-    if (!r->q->keep_doubles) st = nx_fold(r, enough);
+    if (!r->q->keep_doubles) st = nx_candidates_fold(r, enough);
     if (st) return st;
     drop_gone(r);
     if (r->q->reranker) {
@@ -170,7 +170,7 @@ static nx_status choose(nx_retrieval *r)
         if (st) return st;
         nx_candidates_sort(r->list, r->n);
     }
-    return nx_join(r);
+    return nx_candidates_join(r);
 }
 
 nx_status nx_retrieve(nx_passages *out, nx_shelf *s, nx_snapshot *snap, const nx_question *q,
@@ -188,10 +188,10 @@ nx_status nx_retrieve(nx_passages *out, nx_shelf *s, nx_snapshot *snap, const nx
     *out = (nx_passages){.seq = nx_snapshot_seq(snap), .arena.chunk_bytes = (size_t)8 << 10};
     nx_status st = check(q, err);
     if (!st) st = find_slots(&r);
-    if (!st) st = nx_gather(&r);
+    if (!st) st = nx_candidates_gather(&r);
     int64_t gathered = nx_clock_ns();
     if (!st) {
-        nx_blend(&r);
+        nx_candidates_blend(&r);
         apply_min_score(&r);
         drop_gone(&r);
         st = choose(&r);

@@ -57,21 +57,21 @@ typedef struct nx_retrieval {
     nx_error          *err;
 } nx_retrieval;
 
-nx_status nx_gather(nx_retrieval *r);
+nx_status nx_candidates_gather(nx_retrieval *r);
 
 /* Scores from cosine, BM25 and ranks; then the best first, ties by id. */
-void nx_blend(nx_retrieval *r);
+void nx_candidates_blend(nx_retrieval *r);
 void nx_candidates_sort(nx_candidate *list, size_t n);
 
 /* Among the first candidates those that say nearly the same as a better one are gone, until `enough` are
  * left. */
-nx_status nx_fold(nx_retrieval *r, size_t enough);
+nx_status nx_candidates_fold(nx_retrieval *r, size_t enough);
 
 /* Do two texts say nearly the same, with the same numbers? NX_ENOMEM. */
 nx_status nx_texts_alike(bool *alike, nx_str a, nx_str b, nx_error *err);
 
 /* Candidates that aren't gone, best first, become at most q->top_k passages. */
-nx_status nx_join(nx_retrieval *r);
+nx_status nx_candidates_join(nx_retrieval *r);
 
 static inline bool nx_retrieval_cancelled(const nx_retrieval *r)
 {
