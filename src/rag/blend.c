@@ -14,14 +14,14 @@ static const double meaning_share = 0.65;
 
 static int best_first(const void *pa, const void *pb)
 {
-    const nx_candidate *a = pa, *b = pb;
+    const nx_prospect *a = pa, *b = pb;
 
     if (a->has_rerank != b->has_rerank) return a->has_rerank ? -1 : 1;
     if (a->score != b->score) return a->score > b->score ? -1 : 1;
     return nx_id_compare(a->id, b->id);
 }
 
-void nx_candidates_sort(nx_candidate *list, size_t n)
+void nx_retrieval_rank(nx_prospect *list, size_t n)
 {
     if (n > 1) qsort(list, n, sizeof *list, best_first);
 }
@@ -40,14 +40,14 @@ static double usual_cosine(const nx_retrieval *r)
     return n ? sum / (double)n : 0;
 }
 
-void nx_candidates_blend(nx_retrieval *r)
+void nx_retrieval_blend(nx_retrieval *r)
 {
     double usual = usual_cosine(r);
 
     for (size_t i = 0; i < r->n; i++) {
-        nx_candidate *c = &r->list[i];
-        double        share = r->words_bound > 0 ? (double)c->words / r->words_bound : 0;
-        double        cosine = c->has_dense ? (double)c->dense : usual;
+        nx_prospect *c = &r->list[i];
+        double       share = r->words_bound > 0 ? (double)c->words / r->words_bound : 0;
+        double       cosine = c->has_dense ? (double)c->dense : usual;
         if (r->q->mode == NX_SEARCH_DENSE)
             c->score = cosine;
         else if (r->q->mode == NX_SEARCH_WORDS || !r->unit)
@@ -55,5 +55,5 @@ void nx_candidates_blend(nx_retrieval *r)
         else
             c->score = meaning_share * cosine + (1 - meaning_share) * share;
     }
-    nx_candidates_sort(r->list, r->n);
+    nx_retrieval_rank(r->list, r->n);
 }

@@ -132,7 +132,7 @@ nx_status nx_texts_alike(bool *alike, nx_str a, nx_str b, nx_error *err)
 
 /* ---- Candidates ---- */
 
-static nx_status add_source(nx_retrieval *r, nx_candidate *better, const nx_candidate *c)
+static nx_status add_source(nx_retrieval *r, nx_prospect *better, const nx_prospect *c)
 {
     nx_str *also = nx_arena_alloc(&r->arena, (size_t)better->n_folded + 1, sizeof *also);
 
@@ -148,11 +148,11 @@ static nx_status add_source(nx_retrieval *r, nx_candidate *better, const nx_cand
 static nx_status fold_one(nx_retrieval *r, gist *shown, const size_t *places, size_t n_shown,
                           size_t i, nx_arena *a)
 {
-    nx_candidate *c = &r->list[i];
-    nx_status     st = make_gist(&shown[n_shown], a, c->view.text, r->err);
+    nx_prospect *c = &r->list[i];
+    nx_status    st = make_gist(&shown[n_shown], a, c->view.text, r->err);
 
     for (size_t k = 0; !st && k < n_shown; k++) {
-        const nx_candidate *better = &r->list[places[k]];
+        const nx_prospect *better = &r->list[places[k]];
         if (!same(&shown[k], &shown[n_shown])) continue;
         if (shown[k].n < SHORT && !nx_str_eq(better->view.headings, c->view.headings)) continue;
         c->gone = true;
@@ -161,7 +161,7 @@ static nx_status fold_one(nx_retrieval *r, gist *shown, const size_t *places, si
     return st;
 }
 
-nx_status nx_candidates_fold(nx_retrieval *r, size_t enough)
+nx_status nx_retrieval_fold(nx_retrieval *r, size_t enough)
 {
     nx_arena  a = {.chunk_bytes = (size_t)256 << 10};
     size_t    n_shown = 0, room = enough < r->n ? enough : r->n;

@@ -123,7 +123,7 @@ static nx_status search_words(nx_retrieval *r, searches *s)
 
 static int by_id(const void *pa, const void *pb)
 {
-    const nx_candidate *a = pa, *b = pb;
+    const nx_prospect *a = pa, *b = pb;
 
     return nx_id_compare(a->id, b->id);
 }
@@ -135,13 +135,13 @@ static nx_status unite(nx_retrieval *r, const searches *s)
     r->list = nx_arena_alloc(&r->arena, n + 1, sizeof *r->list);
     if (!r->list) return nx_fail(r->err, NX_ENOMEM, "%zu candidates", n);
     for (size_t i = 0; i < s->dense.n; i++)
-        r->list[i] = (nx_candidate){.id = s->dense.hits[i].id, .rank_dense = (int32_t)i + 1};
+        r->list[i] = (nx_prospect){.id = s->dense.hits[i].id, .rank_dense = (int32_t)i + 1};
     for (size_t i = 0; i < s->words.n; i++)
         r->list[s->dense.n + i] =
-            (nx_candidate){.id = s->words.hits[i].id, .rank_words = (int32_t)i + 1};
+            (nx_prospect){.id = s->words.hits[i].id, .rank_words = (int32_t)i + 1};
     if (n > 1) qsort(r->list, n, sizeof *r->list, by_id);
     for (size_t i = 0; i < n; i++) {
-        nx_candidate *last = r->n ? &r->list[r->n - 1] : NULL;
+        nx_prospect *last = r->n ? &r->list[r->n - 1] : NULL;
         if (last && nx_id_compare(last->id, r->list[i].id) == 0) {
             last->rank_dense += r->list[i].rank_dense; /* one of them is 0 */
             last->rank_words += r->list[i].rank_words;
@@ -169,7 +169,7 @@ static float dot(const float *a, const float *b, int32_t n)
     return (float)sum;
 }
 
-static void read_sparse(const nx_retrieval *r, const searches *s, nx_candidate *c,
+static void read_sparse(const nx_retrieval *r, const searches *s, nx_prospect *c,
                         const nx_vector *v)
 {
     for (int32_t i = 0, k = 0; i < s->target.n && k < v->n;) {
@@ -184,7 +184,7 @@ static void read_sparse(const nx_retrieval *r, const searches *s, nx_candidate *
             c->matched |= (uint64_t)1 << i;
 }
 
-static void read_vectors(const nx_retrieval *r, const searches *s, nx_candidate *c,
+static void read_vectors(const nx_retrieval *r, const searches *s, nx_prospect *c,
                          const nx_point *p)
 {
     for (int32_t i = 0; i < p->n_vectors; i++) {
@@ -198,7 +198,7 @@ static void read_vectors(const nx_retrieval *r, const searches *s, nx_candidate 
     }
 }
 
-static nx_status read_one(nx_retrieval *r, const searches *s, nx_candidate *c, nx_point_copy *copy)
+static nx_status read_one(nx_retrieval *r, const searches *s, nx_prospect *c, nx_point_copy *copy)
 {
     nx_status st = nx_snapshot_get(r->snap, copy, c->id, r->err);
 
@@ -228,7 +228,7 @@ static nx_status read_all(nx_retrieval *r, const searches *s)
     return st;
 }
 
-nx_status nx_candidates_gather(nx_retrieval *r)
+nx_status nx_retrieval_gather(nx_retrieval *r)
 {
     searches  s = {.ids.max = (size_t)1 << 24, .values.max = (size_t)1 << 24};
     nx_status st =

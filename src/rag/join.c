@@ -9,9 +9,9 @@
 #include "rag/retrieve_in.h"
 
 typedef struct group {
-    nx_candidate *members[NX_JOIN_MAX]; /* [n] in the document's order */
-    nx_candidate *best;
-    size_t        n; /* 0: it went into another */
+    nx_prospect *members[NX_JOIN_MAX]; /* [n] in the document's order */
+    nx_prospect *best;
+    size_t       n; /* 0: it went into another */
 } group;
 
 typedef struct groups {
@@ -153,7 +153,7 @@ static nx_status write_matched(nx_retrieval *r, nx_str *out, uint64_t bits)
     return NX_OK;
 }
 
-static nx_status write_also(nx_retrieval *r, nx_passage *p, const nx_candidate *c)
+static nx_status write_also(nx_retrieval *r, nx_passage *p, const nx_prospect *c)
 {
     nx_str *also = keep(r, (size_t)c->n_folded + 1, sizeof *also);
 
@@ -172,9 +172,9 @@ static nx_status write_also(nx_retrieval *r, nx_passage *p, const nx_candidate *
 /* Near duplicates of the other members are left out: they stand for less than the passage. */
 static nx_status write_passage(nx_retrieval *r, nx_passage *p, const group *g)
 {
-    const nx_candidate *best = g->best;
-    uint64_t            matched = 0;
-    nx_point_id        *ids = keep(r, g->n, sizeof *ids);
+    const nx_prospect *best = g->best;
+    uint64_t           matched = 0;
+    nx_point_id       *ids = keep(r, g->n, sizeof *ids);
 
     if (!ids) return NX_ENOMEM;
     *p = (nx_passage){.ids = ids,
@@ -197,7 +197,7 @@ static nx_status write_passage(nx_retrieval *r, nx_passage *p, const group *g)
     return st ? st : write_matched(r, &p->matched, matched);
 }
 
-nx_status nx_candidates_join(nx_retrieval *r)
+nx_status nx_retrieval_join(nx_retrieval *r)
 {
     groups    g = {0};
     nx_status st = make_groups(r, &g);

@@ -79,7 +79,7 @@ static void apply_min_score(nx_retrieval *r)
     nx_passages *out = r->out;
 
     for (size_t i = 0; i < r->n; i++) {
-        nx_candidate *c = &r->list[i];
+        nx_prospect *c = &r->list[i];
         if (c->has_dense && (!out->has_best || c->dense > out->best)) {
             out->has_best = true;
             out->best = c->dense;
@@ -161,16 +161,16 @@ static nx_status choose(nx_retrieval *r)
     size_t    enough = r->q->reranker ? n_reranked(r->q) : (size_t)r->q->top_k * NX_JOIN_MAX;
     nx_status st = NX_OK;
 
-    if (!r->q->keep_doubles) st = nx_candidates_fold(r, enough);
+    if (!r->q->keep_doubles) st = nx_retrieval_fold(r, enough);
     if (st) return st;
     drop_gone(r);
     if (r->q->reranker) {
         if (r->n > enough) r->n = enough;
         st = rerank(r);
         if (st) return st;
-        nx_candidates_sort(r->list, r->n);
+        nx_retrieval_rank(r->list, r->n);
     }
-    return nx_candidates_join(r);
+    return nx_retrieval_join(r);
 }
 
 nx_status nx_retrieve(nx_passages *out, nx_shelf *s, nx_snapshot *snap, const nx_question *q,
@@ -188,10 +188,10 @@ nx_status nx_retrieve(nx_passages *out, nx_shelf *s, nx_snapshot *snap, const nx
     *out = (nx_passages){.seq = nx_snapshot_seq(snap), .arena.chunk_bytes = (size_t)8 << 10};
     nx_status st = check(q, err);
     if (!st) st = find_slots(&r);
-    if (!st) st = nx_candidates_gather(&r);
+    if (!st) st = nx_retrieval_gather(&r);
     int64_t gathered = nx_clock_ns();
     if (!st) {
-        nx_candidates_blend(&r);
+        nx_retrieval_blend(&r);
         apply_min_score(&r);
         drop_gone(&r);
         st = choose(&r);

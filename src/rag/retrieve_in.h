@@ -27,7 +27,7 @@ typedef struct nx_asked {
     size_t   n;
 } nx_asked;
 
-typedef struct nx_candidate {
+typedef struct nx_prospect {
     nx_point_id   id;
     nx_chunk_view view;
     double        score;
@@ -38,7 +38,7 @@ typedef struct nx_candidate {
     uint64_t      matched; /* bits of nx_asked */
     const nx_str *also;    /* [n_folded] sources */
     int32_t       n_folded;
-} nx_candidate;
+} nx_prospect;
 
 /* What is being done for one question. */
 typedef struct nx_retrieval {
@@ -52,26 +52,26 @@ typedef struct nx_retrieval {
     int32_t            dense, words, dim; /* slots */
     double             words_bound;       /* no passage's BM25 is more */
     nx_asked           asked;
-    nx_candidate      *list; /* [n] */
+    nx_prospect       *list; /* [n] */
     size_t             n;
     nx_error          *err;
 } nx_retrieval;
 
-nx_status nx_candidates_gather(nx_retrieval *r);
+nx_status nx_retrieval_gather(nx_retrieval *r);
 
 /* Scores from cosine, BM25 and ranks; then the best first, ties by id. */
-void nx_candidates_blend(nx_retrieval *r);
-void nx_candidates_sort(nx_candidate *list, size_t n);
+void nx_retrieval_blend(nx_retrieval *r);
+void nx_retrieval_rank(nx_prospect *list, size_t n);
 
 /* Among the first candidates those that say nearly the same as a better one are gone, until `enough` are
  * left. */
-nx_status nx_candidates_fold(nx_retrieval *r, size_t enough);
+nx_status nx_retrieval_fold(nx_retrieval *r, size_t enough);
 
 /* Do two texts say nearly the same, with the same numbers? NX_ENOMEM. */
 nx_status nx_texts_alike(bool *alike, nx_str a, nx_str b, nx_error *err);
 
 /* Candidates that aren't gone, best first, become at most q->top_k passages. */
-nx_status nx_candidates_join(nx_retrieval *r);
+nx_status nx_retrieval_join(nx_retrieval *r);
 
 static inline bool nx_retrieval_cancelled(const nx_retrieval *r)
 {
