@@ -1,9 +1,11 @@
-/* cmd_eval.c - `nexus eval`: how well documents are found, by questions whose answers are known. */
+/* cmd_eval.c - `nexus eval`: how well documents are found (here) and questions answered (eval_answers.c), by questions
+ * whose answers are known. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "cli/cited.h"
+#include "cli/eval_answers.h"
 #include "rag/measure.h"
 
 /* Passages asked for: enough for ten different documents, and not more than makes a search look further than it
@@ -199,6 +201,22 @@ static int run(const eval_opts *o)
     return code;
 }
 
+/* --mode extract, unless generate is asked for. */
+static int run_answers(const eval_opts *o)
+{
+    if (o->mode != 0 && o->mode <= MODES)
+        return nx_cli_misuse("eval", "answers has the modes extract and generate");
+    return nx_eval_answers_run(&(nx_eval_answers){
+        .data = o->data,
+        .collection = o->collection,
+        .path = o->path,
+        .needs = &o->needs,
+        .generate = o->mode == MODES + 2,
+        .json = o->json,
+        .misses = o->misses,
+    });
+}
+
 int nx_cmd_eval(int argc, char **argv)
 {
     eval_opts    o = {.collection = NX_CITED_COLLECTION, .needs.m = NX_MODEL_OPTS_DEFAULT, .k = 5};
@@ -207,10 +225,11 @@ int nx_cmd_eval(int argc, char **argv)
         NX_OPT("top-k", 'k', NX_OPT_INT, &o.k, "N", "results that recall looks at", .min = 1,
                .max = 100),
         NX_OPT("mode", 0, NX_OPT_CHOICE, &o.mode, "MODE",
-               "by meaning and words together, by one of them, or each in turn",
-               .choices = "all|hybrid|dense|words"),
+               "retrieval: by meaning and words together, by one of them, or each in turn; "
+               "answers: sentences of the documents, or a language model's",
+               .choices = "all|hybrid|dense|words|extract|generate"),
         NX_OPT("misses", 0, NX_OPT_FLAG, &o.misses, NULL,
-               "print the questions whose answer isn't among the first N"),
+               "print the questions whose answer isn't among the first N, or is wrong"),
         NX_OPT("json", 0, NX_OPT_FLAG, &o.json, NULL, "print one JSON object"),
         NX_OPT_EMBEDDING(o.needs.embedding),
         NX_OPT_THREADS(o.needs.m),
@@ -219,24 +238,30 @@ int nx_cmd_eval(int argc, char **argv)
     };
     const nx_usage usage = {
         .command = "eval",
-        .synopsis = "retrieval FILE.jsonl [--collection NAME] [-k N] [options]",
+        .synopsis = "retrieval|answers FILE.jsonl [--collection NAME] [-k N] [options]",
         .about = "Measure how well a collection's documents are found, by questions whose answers\n"
-                 "are known: recall@k, MRR and nDCG@10, by meaning, by words, and by both.\n"
+                 "are known: recall@k, MRR and nDCG@10, by meaning, by words, and by both; or how\n"
+                 "well the questions are answered: expected phrases, refusals, citations.\n"
                  "A line of the file: {\"question\": \"...\", \"documents\": [\"oncall.md\"],\n"
                  "\"spans\": [{\"source\": \"oncall.md\", \"text\": \"the words that answer\"}]}.",
-        .examples = "  nexus eval retrieval tests/eval/questions-dev.jsonl --collection eval",
+        .examples =
+            "  nexus eval retrieval tests/eval/questions-dev.jsonl --collection eval\n"
+            "  nexus eval answers tests/eval/questions-dev.jsonl --collection eval --mode extract",
         .options = opts,
         .n_args_min = 2,
         .n_args_max = 2,
-        .args_missing = "expected what to measure (retrieval), and a file of questions",
+        .args_missing = "expected what to measure (retrieval, answers), and a file of questions",
     };
     nx_args args;
     int     code = nx_opt_parse(&usage, &args, argc, argv);
 
     if (code != NX_CLI_GO) return code;
-    if (strcmp(args.v[0], "retrieval") != 0)
-        return nx_cli_misuse("eval", "nothing to measure is called '%s': expected retrieval",
-                             args.v[0]);
     o.path = args.v[1];
+    if (strcmp(args.v[0], "answers") == 0) return run_answers(&o);
+    if (strcmp(args.v[0], "retrieval") != 0)
+        return nx_cli_misuse(
+            "eval", "nothing to measure is called '%s': expected retrieval or answers", args.v[0]);
+    if (o.mode > MODES)
+        return nx_cli_misuse("eval", "retrieval has the modes all, hybrid, dense and words");
     return run(&o);
 }
