@@ -79,7 +79,7 @@ nx_status nx_chunk_text(nx_buf *out, nx_str title, nx_str headings, nx_str conte
 
 /* ---- Options ---- */
 
-static nx_status check_options(nx_chunk_options *o, nx_error *err)
+nx_status nx_chunk_options_check(nx_chunk_options *o, nx_error *err)
 {
     bool chars = o->unit == NX_CHUNK_CHARS;
 
@@ -429,7 +429,7 @@ nx_status nx_chunks_make(nx_chunks *out, const nx_doc *doc, const nx_chunk_optio
     nx_status  st;
 
     *out = (nx_chunks){.words.max = WORDS_MAX};
-    st = check_options(&m.opt, err);
+    st = nx_chunk_options_check(&m.opt, err);
     if (st || !doc->text.len) return st;
     st = nx_chunker_title(&m);
     if (!st) st = calibrate(&m);

@@ -60,6 +60,9 @@ typedef struct nx_chunks {
 
 void nx_chunks_free(nx_chunks *c);
 
+/* Zeros become what they stand for, and what can't be is refused, as nx_chunks_make does. NX_EINVAL. */
+nx_status nx_chunk_options_check(nx_chunk_options *opt, nx_error *err);
+
 /* NX_EINVAL (overlap at or above size, a size under 16 or tokens over the limit), NX_ELIMIT (one character is
  * more than the model takes; too many chunks), NX_ENOMEM, what the counter returns. *out is then empty. A
  * document without parts has no chunks; CHARS cuts its text whatever its parts are. */

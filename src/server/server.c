@@ -162,6 +162,7 @@ static nx_status create_parts(nx_server *s, nx_error *err)
     if (!st) st = open_models(s, err);
     if (!st) st = write_openapi(s, err);
     if (!st) st = nx_vault_open(&s->vault, s->dir.path, s->opt.distances, err);
+    if (!st) st = nx_library_open(&s->library, &s->vault, s->models, s->dir.path, err);
     if (!st) st = nx_desk_create(&s->desk, DESK_SEATS, err);
     if (!st) st = nx_desk_create(&s->ends, 1, err);
     nx_dispatch_hooks(&hooks, s);
@@ -258,6 +259,9 @@ static void destroy(nx_server *s)
     /* Those too that wait for a model: they will want desk and ledger. */
     while (s->n_asked) pthread_cond_wait(&s->changed, &s->lock);
     pthread_mutex_unlock(&s->lock);
+    nx_library_rest(s->library);
+    nx_vault_clear_desk(&s->vault); /* what was posted there may still ask for shelves */
+    nx_library_close(s->library);
     nx_vault_close(&s->vault);
     nx_desk_destroy(s->desk);
     nx_desk_destroy(s->ends);

@@ -7,6 +7,7 @@
 #include "server/access_log.h"
 #include "server/call.h"
 #include "server/datadir.h"
+#include "server/library.h"
 #include "server/quota.h"
 #include "server/server.h"
 #include "server/vault.h"
@@ -33,6 +34,7 @@ struct nx_server {
     nx_desk             *desk; /* what may take long: long bodies, files, the disk */
     nx_desk             *ends; /* the ends of answers: quick, and behind no long body */
     nx_vault             vault;
+    nx_library          *library;
     nx_copying           copying;
     nx_httpd            *httpd;
     nx_field_limits      limits;

@@ -58,10 +58,16 @@ nx_status nx_vault_open(nx_vault *v, const char *data, const nx_distance_ops *di
     return st;
 }
 
+void nx_vault_clear_desk(nx_vault *v)
+{
+    nx_desk_destroy(v->desk);
+    v->desk = NULL;
+}
+
 void nx_vault_close(nx_vault *v)
 {
     if (!v->is_open) return;
-    nx_desk_destroy(v->desk);
+    nx_vault_clear_desk(v);
     nx_pool_destroy(v->pool);
     nx_store_close(v->store);
     pthread_mutex_destroy(&v->pool_lock);

@@ -33,6 +33,9 @@ typedef struct nx_vault {
 nx_status nx_vault_open(nx_vault *v, const char *data, const nx_distance_ops *distances,
                         nx_error *err);
 
+/* The desk ends, when what was posted there is done. */
+void nx_vault_clear_desk(nx_vault *v);
+
 /* What was posted to the desk is done first. */
 void nx_vault_close(nx_vault *v); /* zeroed or closed: does nothing */
 
