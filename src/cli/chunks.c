@@ -8,8 +8,8 @@
 
 #define FILE_MAX ((size_t)1 << 32)
 
-nx_status nx_chunks_read_ids(nx_ids *out, const nx_vocab *vocab, const char *path, int64_t n_min,
-                             nx_error *err)
+nx_status nx_text_chunks_read_ids(nx_ids *out, const nx_vocab *vocab, const char *path,
+                                  int64_t n_min, nx_error *err)
 {
     nx_buf    text = {.max = FILE_MAX};
     nx_status st;
@@ -31,11 +31,11 @@ nx_status nx_chunks_read_ids(nx_ids *out, const nx_vocab *vocab, const char *pat
     return st;
 }
 
-nx_status nx_chunks_read(nx_chunks *c, const nx_vocab *vocab, const char *path, int32_t n_ctx,
-                         int32_t n_max, nx_error *err)
+nx_status nx_text_chunks_read(nx_text_chunks *c, const nx_vocab *vocab, const char *path,
+                              int32_t n_ctx, int32_t n_max, nx_error *err)
 {
-    *c = (nx_chunks){.n_ctx = n_ctx, .bos = -1, .n_quiet = n_ctx / 2};
-    nx_status st = nx_chunks_read_ids(&c->ids, vocab, path, n_ctx, err);
+    *c = (nx_text_chunks){.n_ctx = n_ctx, .bos = -1, .n_quiet = n_ctx / 2};
+    nx_status st = nx_text_chunks_read_ids(&c->ids, vocab, path, n_ctx, err);
     if (st) return st;
     const nx_vocab_special *special = nx_vocab_special_ids(vocab);
     if (special->add_bos) c->bos = special->bos;
@@ -45,13 +45,13 @@ nx_status nx_chunks_read(nx_chunks *c, const nx_vocab *vocab, const char *path, 
     return NX_OK;
 }
 
-void nx_chunks_free(nx_chunks *c)
+void nx_text_chunks_free(nx_text_chunks *c)
 {
     nx_ids_free(&c->ids);
-    *c = (nx_chunks){0};
+    *c = (nx_text_chunks){0};
 }
 
-const int32_t *nx_chunks_at(nx_chunks *c, int64_t i)
+const int32_t *nx_text_chunks_at(nx_text_chunks *c, int64_t i)
 {
     int32_t *chunk = c->ids.ids + i * c->n_ctx;
 

@@ -8,33 +8,33 @@
 
 #include "token/vocab.h"
 
-typedef struct nx_chunks {
+typedef struct nx_text_chunks {
     nx_ids  ids;
     int32_t n_ctx;
     int64_t n;       /* chunks */
     int32_t bos;     /* -1: none is put */
     int32_t n_quiet; /* first tokens of a chunk that are read for their keys and values alone */
     int32_t n_rows;  /* tokens after them that predict the next: the scored ones */
-} nx_chunks;
+} nx_text_chunks;
 
 /* The usual 512, or as many as a model of n_ctx positions has. */
-static inline int32_t nx_chunks_ctx_default(int32_t n_ctx)
+static inline int32_t nx_text_chunks_ctx_default(int32_t n_ctx)
 {
     return n_ctx < 512 ? n_ctx : 512;
 }
 
 /* The tokens of a text (path "-": stdin), as a whole text is encoded. NX_EUNSUPPORTED: no vocabulary;
  * NX_EINVAL: fewer than n_min tokens. */
-nx_status nx_chunks_read_ids(nx_ids *out, const nx_vocab *vocab, const char *path, int64_t n_min,
-                             nx_error *err);
+nx_status nx_text_chunks_read_ids(nx_ids *out, const nx_vocab *vocab, const char *path,
+                                  int64_t n_min, nx_error *err);
 
 /* Cut into chunks of n_ctx >= 4; n_max 0: all. NX_EINVAL: less than one chunk. */
-nx_status nx_chunks_read(nx_chunks *c, const nx_vocab *vocab, const char *path, int32_t n_ctx,
-                         int32_t n_max, nx_error *err);
-void      nx_chunks_free(nx_chunks *c);
+nx_status nx_text_chunks_read(nx_text_chunks *c, const nx_vocab *vocab, const char *path,
+                              int32_t n_ctx, int32_t n_max, nx_error *err);
+void      nx_text_chunks_free(nx_text_chunks *c);
 
 /* Chunk i: [n_ctx] ids, BOS in its place. The targets of its rows are ids[n_quiet + 1 ...]. */
-const int32_t *nx_chunks_at(nx_chunks *c, int64_t i);
+const int32_t *nx_text_chunks_at(nx_text_chunks *c, int64_t i);
 
 /* ---- Figures over tokens ---- */
 

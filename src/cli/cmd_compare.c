@@ -30,7 +30,7 @@ typedef struct job {
     bool          json;
 
     side           a, b;
-    nx_chunks      chunks;
+    nx_text_chunks chunks;
     int32_t        n_vocab;
     float         *rows;    /* [ROWS, n_vocab] of A */
     const int32_t *targets; /* of those rows */
@@ -115,7 +115,7 @@ static nx_status read_chunks(job *j, nx_error *err)
 
     nx_progress_begin(&j->progress, "comparing", "tokens");
     for (j->chunk = 0; j->chunk < j->chunks.n && !st; j->chunk++) {
-        st = read_chunk(j, nx_chunks_at(&j->chunks, j->chunk), err);
+        st = read_chunk(j, nx_text_chunks_at(&j->chunks, j->chunk), err);
         if (!st && !isfinite(j->kl.sum + j->log_ratio.sum))
             st = nx_fail(err, NX_EINTERNAL,
                          "chunk %lld: the probabilities of %s are no numbers. Damaged weights?",
@@ -144,7 +144,7 @@ static nx_status check_same_words(const job *j, nx_error *err)
                        "theirs can be compared",
                        a, b);
     if (strcmp(j->path, "-") != 0) {
-        st = nx_chunks_read_ids(&other, j->b.llm->vocab, j->path, 0, err);
+        st = nx_text_chunks_read_ids(&other, j->b.llm->vocab, j->path, 0, err);
         if (!st && (other.n != j->chunks.ids.n ||
                     memcmp(other.ids, j->chunks.ids.ids, other.n * sizeof *other.ids) != 0))
             st = nx_fail(err, NX_EINVAL,
@@ -169,7 +169,7 @@ static nx_status open_side(side *s, job *j, nx_error *err)
     s->m.exact = j->m.exact;
     s->m.no_memory_check = j->m.no_memory_check;
     nx_status st = nx_open_llm(&s->llm, &s->m, err);
-    if (!st && !j->m.ctx) s->m.ctx = j->m.ctx = nx_chunks_ctx_default(s->llm->model->hp.n_ctx);
+    if (!st && !j->m.ctx) s->m.ctx = j->m.ctx = nx_text_chunks_ctx_default(s->llm->model->hp.n_ctx);
     return st ? st : nx_open_timeline(&s->tl, s->llm, &s->m, err);
 }
 
@@ -179,7 +179,8 @@ static nx_status open_all(job *j, nx_error *err)
 
     if (!st) st = open_side(&j->b, j, err);
     if (!st)
-        st = nx_chunks_read(&j->chunks, j->a.llm->vocab, j->path, j->m.ctx, j->chunks_max, err);
+        st =
+            nx_text_chunks_read(&j->chunks, j->a.llm->vocab, j->path, j->m.ctx, j->chunks_max, err);
     if (st) return st;
     /* Logits there are for rows of the embedding, however many words the tokenizers know. */
     int32_t rows_a = j->a.llm->model->hp.n_vocab, rows_b = j->b.llm->model->hp.n_vocab;
@@ -199,7 +200,7 @@ static void close_all(job *j)
         nx_timeline_destroy(sides[i]->tl);
         nx_llm_close(sides[i]->llm);
     }
-    nx_chunks_free(&j->chunks);
+    nx_text_chunks_free(&j->chunks);
     nx_free(j->rows);
     nx_free(j->all_kl);
 }

@@ -21,7 +21,7 @@ typedef struct job {
     int32_t       stride;     /* 0: chunks */
     bool          json;
 
-    nx_chunks      chunks; /* with a stride, its ids alone */
+    nx_text_chunks chunks; /* with a stride, its ids alone */
     const nx_llm  *llm;
     nx_timeline   *tl;
     const int32_t *targets;                          /* of the rows that are being computed */
@@ -109,7 +109,7 @@ static nx_status read_pieces(job *j, nx_error *err)
         if (j->stride)
             st = read_window(j, j->piece, err);
         else
-            st = read_piece(j, nx_chunks_at(&j->chunks, j->piece), j->chunks.n_quiet,
+            st = read_piece(j, nx_text_chunks_at(&j->chunks, j->piece), j->chunks.n_quiet,
                             j->chunks.n_rows, err);
         if (!st) st = check_mean(j, err);
         if (st) break;
@@ -126,16 +126,16 @@ static nx_status read_pieces(job *j, nx_error *err)
 
 static nx_status read_text(job *j, nx_error *err)
 {
-    nx_chunks *c = &j->chunks;
-    nx_status  st;
+    nx_text_chunks *c = &j->chunks;
+    nx_status       st;
 
     if (!j->stride) {
-        st = nx_chunks_read(c, j->llm->vocab, j->path, j->m.ctx, j->chunks_max, err);
+        st = nx_text_chunks_read(c, j->llm->vocab, j->path, j->m.ctx, j->chunks_max, err);
         j->n_pieces = c->n;
         j->n_total = c->n * (j->m.ctx - 1);
         return st;
     }
-    st = nx_chunks_read_ids(&c->ids, j->llm->vocab, j->path, 2, err);
+    st = nx_text_chunks_read_ids(&c->ids, j->llm->vocab, j->path, 2, err);
     if (st) return st;
     int64_t beyond = (int64_t)c->ids.n - j->m.ctx; /* tokens that the first window leaves */
     j->n_pieces = 1 + (beyond > 0 ? (beyond + j->stride - 1) / j->stride : 0);
@@ -178,7 +178,7 @@ static int run(job *j)
     nx_status st = nx_open_llm(&llm, &j->m, &err);
 
     j->llm = llm;
-    if (!st && !j->m.ctx) j->m.ctx = nx_chunks_ctx_default(llm->model->hp.n_ctx);
+    if (!st && !j->m.ctx) j->m.ctx = nx_text_chunks_ctx_default(llm->model->hp.n_ctx);
     if (!st && j->stride > j->m.ctx)
         st = nx_fail(&err, NX_EINVAL, "--stride %d: expected at most the %d tokens of a window",
                      j->stride, j->m.ctx);
@@ -195,7 +195,7 @@ static int run(job *j)
         code = st ? nx_cli_fail(&err) : print(j);
     nx_timeline_destroy(j->tl);
     nx_llm_close(llm);
-    nx_chunks_free(&j->chunks);
+    nx_text_chunks_free(&j->chunks);
     return code;
 }
 

@@ -78,7 +78,7 @@ nx_status nx_document_read(nx_document *out, nx_value v, nx_error *err)
     out->text_bytes = nx_field_uint(v, "text_bytes");
     out->n_chunks = nx_field_uint(v, "n_chunks");
     out->n_tokens = nx_field_uint(v, "n_tokens");
-    out->modified_ns = nx_field_int(v, "modified_ns");
+    out->modified_ns = nx_field_i64(v, "modified_ns");
     out->indexed_s = nx_field_time(v, "indexed_at") / 1000000;
     out->origin = origin_of(nx_field_text(v, "origin"));
     out->place = place_of(nx_field_text(v, "place"));

@@ -83,7 +83,7 @@ nx_str nx_field_text(nx_value object, const char *name)
     return v.n && nx_value_kind_of(v) == NX_VALUE_TEXT ? nx_value_text(v) : (nx_str){"", 0};
 }
 
-int64_t nx_field_int(nx_value object, const char *name)
+int64_t nx_field_i64(nx_value object, const char *name)
 {
     nx_value v = nx_value_member(object, nx_str_of(name));
 
@@ -96,14 +96,14 @@ int64_t nx_field_int(nx_value object, const char *name)
 
 uint64_t nx_field_uint(nx_value object, const char *name)
 {
-    int64_t x = nx_field_int(object, name);
+    int64_t x = nx_field_i64(object, name);
 
     return x > 0 ? (uint64_t)x : 0;
 }
 
 int32_t nx_field_i32(nx_value object, const char *name)
 {
-    int64_t x = nx_field_int(object, name);
+    int64_t x = nx_field_i64(object, name);
 
     return x >= INT32_MIN && x <= INT32_MAX ? (int32_t)x : 0;
 }

@@ -37,7 +37,7 @@ nx_status nx_fields_end(nx_fields *f);
 
 /* What stands there, or "" and 0 where there is nothing of that kind. Whole floats count as integers. */
 nx_str   nx_field_text(nx_value object, const char *key);
-int64_t  nx_field_int(nx_value object, const char *key);
+int64_t  nx_field_i64(nx_value object, const char *key);
 uint64_t nx_field_uint(nx_value object, const char *key);
 int32_t  nx_field_i32(nx_value object, const char *key);  /* 0 also where it is out of bounds */
 int64_t  nx_field_time(nx_value object, const char *key); /* microseconds since 1970; 0: none */

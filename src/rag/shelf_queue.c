@@ -46,7 +46,7 @@ nx_status nx_incoming_read(nx_arena *a, nx_incoming *in, nx_value record, nx_str
                         .root = nx_field_text(record, "root"),
                         .type = nx_field_text(record, "type"),
                         .title = nx_field_text(record, "title"),
-                        .modified_ns = nx_field_int(record, "modified_ns"),
+                        .modified_ns = nx_field_i64(record, "modified_ns"),
                         .metadata = nx_value_member(record, NX_STR("metadata")),
                         .tags = list};
     if (!list) return nx_fail(err, NX_ENOMEM, "access tags");
