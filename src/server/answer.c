@@ -363,11 +363,11 @@ static void abandon(nx_answer *a, int32_t n)
 /* The field that holds what the model reads. */
 static const char *prompt_field(const nx_call *c)
 {
-    static const char *const names[] = {"messages", "prompt", "prompts"};
+    static const char *const names[] = {"query", "messages", "prompt", "prompts"};
 
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (nx_field_find(c->route->request, nx_str_of(names[i]))) return names[i];
-    return names[2];
+    return names[3];
 }
 
 static void refuse(nx_call *c, const nx_error *err)

@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "server/answer.h"
 #include "server/qdrant.h"
+#include "server/rag_talk.h"
 #include "server/server_in.h"
 
 /* ---- Life ---- */
@@ -53,6 +54,8 @@ void nx_call_release(nx_call *c)
                     nx_exchange_method(c->x), c->report.status, ms * 1e-3);
     if (s->log && nx_exchange_tag(c->x) != NX_TAG_OPS) write_log(c, ms);
     nx_answer_free(c->answer);
+    nx_rag_talk_free(c->rag);
+    if (c->aside) nx_job_release(c->aside);
     if (c->model) nx_models_release(s->models, c->model);
     nx_json_doc_free(&c->doc);
     nx_arena_free(&c->kept);
@@ -294,7 +297,14 @@ static void on_model(void *ctx, nx_loaded *model, const nx_error *err)
 
 void nx_call_with_model(nx_call *c, nx_model_use purpose, void (*then)(nx_call *c))
 {
-    nx_str   name = c->body ? nx_field_string(c->route->request, c->body, "model") : NX_STR("");
+    nx_str name = c->body ? nx_field_string(c->route->request, c->body, "model") : NX_STR("");
+
+    nx_call_with_model_named(c, name, purpose, then);
+}
+
+void nx_call_with_model_named(nx_call *c, nx_str name, nx_model_use purpose,
+                              void (*then)(nx_call *c))
+{
     nx_error err = {0};
 
     c->with_model = then;

@@ -23,6 +23,7 @@ typedef struct nx_server nx_server;
 typedef struct nx_answer nx_answer;
 
 typedef struct nx_qd_texts nx_qd_texts; /* qdrant_infer.c */
+typedef struct nx_rag_talk nx_rag_talk; /* rag_talk.h */
 
 #define NX_REQUEST_ID_CAP 65
 #define NX_REPLY_MAX      ((size_t)256 << 20)
@@ -49,6 +50,8 @@ struct nx_call {
     bool       at_desk;        /* of the store: may wait for the disk */
     void (*then)(nx_call *c);  /* goes on there */
     nx_qd_texts       *texts;  /* embedded for this call, in kept; NULL: none */
+    nx_rag_talk       *rag;    /* a question to documents, in kept; NULL: none */
+    nx_job *_Atomic    aside;  /* what a model is asked before the answer begins; NULL: nothing */
     nx_answer *_Atomic answer; /* NULL: not one of a model */
     nx_exchange_report report;
     nx_call           *next, *prev; /* in the server's list, while it has an answer */
@@ -96,5 +99,8 @@ void nx_call_count(nx_call *c, int64_t n_tokens, nx_usage_fn done, void *ctx);
 /* Find the model that the body names (or the first one for that purpose) and go on with it: at once, or
  * when it is loaded; or refuse. then runs on this thread or another. */
 void nx_call_with_model(nx_call *c, nx_model_use purpose, void (*then)(nx_call *c));
+/* The same with a name that doesn't stand there; empty: the first one for that purpose. */
+void nx_call_with_model_named(nx_call *c, nx_str name, nx_model_use purpose,
+                              void (*then)(nx_call *c));
 
 #endif

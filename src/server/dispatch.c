@@ -304,9 +304,11 @@ static void on_gone(void *ctx, nx_exchange *x, nx_gone why)
 {
     nx_call   *c = nx_exchange_user(x);
     nx_answer *a = c ? atomic_load(&c->answer) : NULL;
+    nx_job    *aside = c ? atomic_load(&c->aside) : NULL;
 
     (void)ctx;
     (void)why; /* the access log has it: not complete */
+    if (aside) nx_job_cancel(aside);
     if (a) nx_answer_gone(a);
 }
 

@@ -4,32 +4,38 @@
  */
 #include "server/format_openai.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "os/clock.h"
+#include "server/format_rag.h"
 #include "server/server_in.h"
 
 #define EVENT_MAX ((size_t)64 << 20)
 
 /* ---- What all share ---- */
 
-static nx_jw begin(const nx_answer *a, const char *object)
+static nx_jw begin_as(const nx_call *c, const char *id, int64_t created_s, const char *object)
 {
     nx_jw w = {.buf.max = EVENT_MAX};
 
     nx_jw_open(&w, NULL, '{');
-    nx_jw_text(&w, "id", a->id);
+    nx_jw_text(&w, "id", id);
     nx_jw_text(&w, "object", object);
-    nx_jw_int(&w, "created", a->created_s);
-    nx_jw_text(&w, "model", a->call->model->name);
-    nx_jw_text(&w, "system_fingerprint", a->call->server->fingerprint);
+    nx_jw_int(&w, "created", created_s);
+    /* Asked as "rag:docs", it answers as that. */
+    nx_jw_text(&w, "model", c->rag && c->rag->name ? c->rag->name : c->model->name);
+    nx_jw_text(&w, "system_fingerprint", c->server->fingerprint);
     return w;
 }
 
-static void add_usage(nx_jw *w, const nx_answer *a)
+static nx_jw begin(const nx_answer *a, const char *object)
 {
-    nx_answer_usage u;
+    return begin_as(a->call, a->id, a->created_s, object);
+}
 
-    nx_answer_count(a, &u);
+static void write_usage(nx_jw *w, nx_answer_usage u)
+{
     nx_jw_open(w, "usage", '{');
     nx_jw_int(w, "prompt_tokens", u.n_prompt);
     nx_jw_int(w, "completion_tokens", u.n_new);
@@ -38,6 +44,14 @@ static void add_usage(nx_jw *w, const nx_answer *a)
     nx_jw_int(w, "cached_tokens", u.n_cached);
     nx_jw_close(w, '}');
     nx_jw_close(w, '}');
+}
+
+static void add_usage(nx_jw *w, const nx_answer *a)
+{
+    nx_answer_usage u;
+
+    nx_answer_count(a, &u);
+    write_usage(w, u);
 }
 
 static void end_event(nx_jw *w, const nx_answer *a, nx_buf *out)
@@ -226,6 +240,7 @@ static void chat_piece(nx_answer *a, int32_t i, nx_buf *out)
     nx_answer_job *j = &a->jobs[i];
     nx_jw          w = begin(a, CHUNK);
 
+    if (a->call->rag) nx_rag_talk_hear(a->call->rag, (nx_str){j->news.text.data, j->news.text.len});
     open_choice(&w, i);
     nx_jw_open(&w, "delta", '{');
     nx_jw_string(&w, "content", (nx_str){j->news.text.data, j->news.text.len});
@@ -241,6 +256,7 @@ static void chat_close(nx_answer *a, int32_t i, nx_buf *out)
 
     open_choice(&w, i);
     nx_jw_open(&w, "delta", '{');
+    if (a->call->rag) nx_rag_write_annotations(&w, a->call->rag);
     nx_jw_close(&w, '}');
     nx_jw_null(&w, "logprobs");
     close_choice(&w, nx_answer_finish(&a->jobs[i]));
@@ -252,6 +268,21 @@ static void chat_last(nx_answer *a, nx_buf *out)
     usage_event(a, out, CHUNK);
 }
 
+/* rag (NULL: none): the text has citations, which are read before it is written. */
+static void add_message(nx_jw *w, nx_str text, nx_rag_talk *rag)
+{
+    nx_jw_open(w, "message", '{');
+    nx_jw_text(w, "role", "assistant");
+    if (rag) {
+        nx_rag_talk_settle(rag);
+        text = (nx_str){rag->answer.data ? rag->answer.data : "", rag->answer.len};
+    }
+    nx_jw_string(w, "content", text);
+    nx_jw_null(w, "refusal");
+    if (rag) nx_rag_write_annotations(w, rag);
+    nx_jw_close(w, '}');
+}
+
 static void chat_whole(nx_answer *a, nx_jw *out)
 {
     nx_jw w = begin(a, CHAT);
@@ -259,13 +290,11 @@ static void chat_whole(nx_answer *a, nx_jw *out)
     nx_jw_open(&w, "choices", '[');
     for (int32_t i = 0; i < a->n_jobs; i++) {
         const nx_answer_job *j = &a->jobs[i];
+        nx_str               text = {j->news.text.data, j->news.text.len};
         nx_jw_open(&w, NULL, '{');
         nx_jw_int(&w, "index", i);
-        nx_jw_open(&w, "message", '{');
-        nx_jw_text(&w, "role", "assistant");
-        nx_jw_string(&w, "content", (nx_str){j->news.text.data, j->news.text.len});
-        nx_jw_null(&w, "refusal");
-        nx_jw_close(&w, '}');
+        if (a->call->rag) nx_rag_talk_hear(a->call->rag, text);
+        add_message(&w, text, a->call->rag);
         chat_logprobs(&w, a, j);
         nx_jw_text(&w, "finish_reason", nx_answer_finish(j));
         nx_jw_close(&w, '}');
@@ -274,6 +303,76 @@ static void chat_whole(nx_answer *a, nx_jw *out)
     add_usage(&w, a);
     nx_jw_close(&w, '}');
     *out = w;
+}
+
+/* ---- A chat's answer that no model was asked for ---- */
+
+static nx_jw begin_direct(const nx_rag_talk *t, const char *object)
+{
+    char id[16 + NX_REQUEST_ID_CAP];
+
+    snprintf(id, sizeof id, "chatcmpl-%s", t->call->request_id);
+    return begin_as(t->call, id, nx_clock_unix_ms() / 1000, object);
+}
+
+static bool wants_usage(const nx_rag_talk *t)
+{
+    const nx_json *so = nx_field_get(t->call->body, "stream_options");
+    bool           wanted = false;
+
+    return so && nx_json_get_bool(so, "include_usage", &wanted) && wanted;
+}
+
+void nx_chat_direct_whole(nx_rag_talk *t, nx_str text, nx_jw *out)
+{
+    nx_jw w = begin_direct(t, CHAT);
+
+    open_choice(&w, 0);
+    add_message(&w, text, t);
+    nx_jw_null(&w, "logprobs");
+    close_choice(&w, "stop");
+    write_usage(&w, (nx_answer_usage){0});
+    nx_jw_close(&w, '}');
+    *out = w;
+}
+
+/* One event of the only choice. role: the first; text.p: a piece; else the last. */
+static void direct_event(nx_rag_talk *t, bool role, nx_str text, nx_buf *out)
+{
+    nx_jw w = begin_direct(t, CHUNK);
+
+    open_choice(&w, 0);
+    nx_jw_open(&w, "delta", '{');
+    if (role) nx_jw_text(&w, "role", "assistant");
+    if (text.p)
+        nx_jw_string(&w, "content", text);
+    else
+        nx_rag_write_annotations(&w, t);
+    nx_jw_close(&w, '}');
+    nx_jw_null(&w, "logprobs");
+    close_choice(&w, text.p ? NULL : "stop");
+    if (wants_usage(t)) nx_jw_null(&w, "usage");
+    nx_jw_close(&w, '}');
+    nx_event_add(out, &w);
+}
+
+void nx_chat_direct_events(nx_rag_talk *t, nx_str text, nx_buf *out)
+{
+    direct_event(t, true, NX_STR(""), out);
+    while (text.len) { /* word by word */
+        size_t n = 1;
+        while (n < text.len && !(text.p[n] == ' ' && text.p[n - 1] != ' ')) n++;
+        direct_event(t, false, (nx_str){text.p, n}, out);
+        text = (nx_str){text.p + n, text.len - n};
+    }
+    direct_event(t, false, (nx_str){0}, out);
+    if (!wants_usage(t)) return;
+    nx_jw w = begin_direct(t, CHUNK);
+    nx_jw_open(&w, "choices", '[');
+    nx_jw_close(&w, ']');
+    write_usage(&w, (nx_answer_usage){0});
+    nx_jw_close(&w, '}');
+    nx_event_add(out, &w);
 }
 
 /* ---- Text completions ---- */

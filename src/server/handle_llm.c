@@ -225,7 +225,7 @@ void nx_handle_llm_health(nx_call *c)
         nx_jw_text(&w, "llm_model", l.v.name);
     else
         nx_jw_null(&w, "llm_model");
-    nx_jw_bool(&w, "rag_enabled", false);
+    nx_jw_bool(&w, "rag_enabled", nx_rag_config_get(c->server->rag_config).enabled);
     nx_jw_bool(&w, "gpu_available", false);
     nx_jw_close(&w, '}');
     nx_call_reply(c, ready ? 200 : 503, &w);

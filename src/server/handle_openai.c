@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "server/ask.h"
 #include "server/format_openai.h"
 #include "server/handlers.h"
+#include "server/rag_talk.h"
 #include "server/server_in.h"
 
 /* ---- Chat ---- */
@@ -29,9 +31,19 @@ static void chat(nx_call *c)
     nx_asking_go(&a, c, st, field, &err);
 }
 
+static bool is_of_documents(nx_str model)
+{
+    size_t n = strlen(NX_RAG_MODEL);
+
+    return model.len > n && !memcmp(model.p, NX_RAG_MODEL, n);
+}
+
 void nx_handle_v1_chat_completions(nx_call *c)
 {
-    nx_call_with_model(c, NX_MODEL_GENERATES, chat);
+    if (is_of_documents(nx_field_string(c->route->request, c->body, "model")))
+        nx_handle_rag_chat(c);
+    else
+        nx_call_with_model(c, NX_MODEL_GENERATES, chat);
 }
 
 /* ---- Text ---- */
@@ -213,6 +225,36 @@ static void add_model(void *ctx, const nx_model_view *v)
     nx_jw_close(w, '}');
 }
 
+/* "rag:COLLECTION": as good as a model, for whoever may read it. */
+static void add_collection(listing *l, const char *collection)
+{
+    char   name[sizeof NX_RAG_MODEL + NX_COLLECTION_NAME_MAX];
+    nx_jw *w = l->w;
+
+    snprintf(name, sizeof name, NX_RAG_MODEL "%s", collection);
+    if (l->wanted.len && !nx_str_eq(l->wanted, nx_str_of(name))) return;
+    l->found = true;
+    nx_jw_open(w, NULL, '{');
+    nx_jw_text(w, "id", name);
+    nx_jw_text(w, "object", "model");
+    nx_jw_int(w, "created", 0);
+    nx_jw_text(w, "owned_by", "nexus");
+    nx_jw_null(w, "max_model_len");
+    nx_jw_close(w, '}');
+}
+
+static void add_collections(listing *l, const nx_call *c)
+{
+    char **names = NULL;
+    size_t n = 0;
+
+    if (c->key.number && !(c->key.scopes & NX_KEY_RAG)) return;
+    if (nx_library_list(c->server->library, &names, &n, NULL)) return;
+    for (size_t i = 0; i < n; i++)
+        if (nx_rights_allow(c, nx_str_of(names[i]), NX_RIGHT_READ)) add_collection(l, names[i]);
+    nx_free(names);
+}
+
 void nx_handle_v1_models(nx_call *c)
 {
     nx_jw   w = {.buf.max = NX_REPLY_MAX};
@@ -222,6 +264,7 @@ void nx_handle_v1_models(nx_call *c)
     nx_jw_text(&w, "object", "list");
     nx_jw_open(&w, "data", '[');
     nx_models_visit(c->server->models, add_model, &l);
+    add_collections(&l, c);
     nx_jw_close(&w, ']');
     nx_jw_close(&w, '}');
     nx_call_reply(c, 200, &w);
@@ -233,6 +276,7 @@ void nx_handle_v1_model(nx_call *c)
     listing l = {.w = &w, .wanted = c->params[0]};
 
     nx_models_visit(c->server->models, add_model, &l);
+    if (!l.found) add_collections(&l, c);
     if (l.found) {
         nx_call_reply(c, 200, &w);
         return;

@@ -63,6 +63,19 @@
     X(qd_facet)                                                                                    \
     X(qd_discover)                                                                                 \
     X(qd_matrix)                                                                                   \
+    X(rag_index)                                                                                   \
+    X(rag_search)                                                                                  \
+    X(rag_query)                                                                                   \
+    X(rag_collections)                                                                             \
+    X(rag_collection_drop)                                                                         \
+    X(rag_cache_stats)                                                                             \
+    X(rag_cache_clear)                                                                             \
+    X(rag_health)                                                                                  \
+    X(rag_config)                                                                                  \
+    X(llm_rag_query)                                                                               \
+    X(llm_rag_enable)                                                                              \
+    X(llm_rag_disable)                                                                             \
+    X(llm_rag_status)                                                                              \
     X(healthz)                                                                                     \
     X(admin_requests)                                                                              \
     X(admin_models)                                                                                \
@@ -92,5 +105,8 @@
 #define X(name) void nx_handle_##name(nx_call *c);
 NX_HANDLERS(X)
 #undef X
+
+/* Not a route's own: of /v1/chat/completions, where the model is called "rag:COLLECTION". */
+void nx_handle_rag_chat(nx_call *c);
 
 #endif

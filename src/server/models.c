@@ -529,6 +529,17 @@ void nx_models_visit(nx_models *m, void (*visit)(void *ctx, const nx_model_view 
     pthread_mutex_unlock(&m->lock);
 }
 
+void nx_models_clear_caches(nx_models *m)
+{
+    pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < m->n; i++) {
+        entry *e = m->entries[i];
+        if (e->state == NX_MODEL_READY && e->loaded.parts.embedder)
+            nx_embedder_cache_clear(e->loaded.parts.embedder);
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
 nx_model_state nx_models_default_state(nx_models *m)
 {
     pthread_mutex_lock(&m->lock);

@@ -145,6 +145,9 @@ typedef struct nx_model_view {
  * this file's functions. */
 void nx_models_visit(nx_models *m, void (*visit)(void *ctx, const nx_model_view *v), void *ctx);
 
+/* Forget the vectors that loaded models keep of the texts asked for last. */
+void nx_models_clear_caches(nx_models *m);
+
 /* Of the default model; UNLOADED where there is none. */
 nx_model_state nx_models_default_state(nx_models *m);
 

@@ -148,6 +148,8 @@ static void content(writer *o, const nx_route *r, const nx_reply_doc *d)
     if (is_json(d)) {
         if (d->body)
             nx_schema_write_ref(w, "schema", d->body);
+        else if (d->texts)
+            nx_jw_raw(w, "schema", NX_STR("{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"));
         else
             nx_jw_raw(w, "schema", NX_STR("{\"type\":\"object\"}"));
         if (d->example) nx_jw_raw(w, "example", nx_str_of(d->example));

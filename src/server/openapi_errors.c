@@ -83,10 +83,11 @@ static bool has_body(const nx_route *r)
     return r->request || r->upload;
 }
 
-/* A name that may be of nothing: in the path, or the model of a request. */
+/* A name that may be of nothing: in the path, or of a model or a collection in the request. */
 static bool has_name(const nx_route *r)
 {
-    return r->params || (r->request && nx_field_find(r->request, NX_STR("model")));
+    return r->params || (r->request && (nx_field_find(r->request, NX_STR("model")) ||
+                                        nx_field_find(r->request, NX_STR("collection_name"))));
 }
 
 /* The LLM dialect has a status of its own for fields. */

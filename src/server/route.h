@@ -34,6 +34,7 @@ typedef struct nx_reply_doc {
     const nx_fields *body; /* NULL: none, or not JSON; of text/event-stream: what one event holds */
     const char      *type; /* NULL: application/json where there is a body */
     const char      *example; /* JSON text, or, where the type isn't JSON, as it is sent; or NULL */
+    bool             texts;   /* the body is a list of texts */
 } nx_reply_doc;
 
 typedef struct nx_route {

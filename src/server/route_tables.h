@@ -6,6 +6,7 @@
 
 extern const nx_route_group nx_routes_llm;    /* routes_llm.c */
 extern const nx_route_group nx_routes_openai; /* routes_openai.c */
+extern const nx_route_group nx_routes_rag;    /* routes_rag.c */
 extern const nx_route_group nx_routes_admin;  /* routes_admin.c */
 extern const nx_route_group nx_routes_ops;    /* routes_ops.c */
 extern const nx_route_group nx_routes_backup; /* routes_backup.c */

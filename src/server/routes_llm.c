@@ -130,7 +130,7 @@ static const nx_fields health = NX_FIELDS(
     "LlmHealth", NX_F_STRING("status", NULL, .required = true, .choices = "healthy|loading|failed"),
     NX_F_BOOL("llm_loaded", "Is the default model in memory?", .required = true),
     NX_F_STRING("llm_model", "Its name; null: there is none.", .required = true, .nullable = true),
-    NX_F_BOOL("rag_enabled", NULL, .required = true),
+    NX_F_BOOL("rag_enabled", "Does /llm/rag/query look into documents?", .required = true),
     NX_F_BOOL("gpu_available", NULL, .required = true));
 
 static const nx_route routes[] = {
@@ -226,12 +226,12 @@ static const nx_route routes[] = {
              .about = "It can.",
              .body = &health,
              .example = "{\"status\": \"healthy\", \"llm_loaded\": true, \"llm_model\": \"mini\", "
-                        "\"rag_enabled\": false, \"gpu_available\": false}"},
+                        "\"rag_enabled\": true, \"gpu_available\": false}"},
             {.status = 503,
              .about = "It is being loaded, or can't be.",
              .body = &health,
              .example = "{\"status\": \"loading\", \"llm_loaded\": false, \"llm_model\": \"mini\", "
-                        "\"rag_enabled\": false, \"gpu_available\": false}"}),
+                        "\"rag_enabled\": true, \"gpu_available\": false}"}),
         .handle = nx_handle_llm_health,
     },
 };

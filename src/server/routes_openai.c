@@ -187,10 +187,38 @@ static const nx_fields chat_logprobs =
     NX_F_OBJECT("logprobs", "null unless asked for.", .required = true, .nullable = true,          \
                 .fields = &chat_logprobs)
 
+static const nx_fields url_citation = NX_FIELDS(
+    "UrlCitation",
+    NX_F_INT("start_index", "Characters of the content: of \"[1]\".", .required = true),
+    NX_F_INT("end_index", NULL, .required = true), NX_F_STRING("title", NULL, .required = true),
+    NX_F_STRING("url", "The document's own address, or the cited range of it on this server.",
+                .required = true));
+
+static const nx_fields cited_document = NX_FIELDS(
+    "CitedDocument", NX_F_INT("number", "As it stands in the content.", .required = true),
+    NX_F_STRING("document_id", NULL, .required = true),
+    NX_F_STRING("source", NULL, .required = true), NX_F_STRING("title", NULL, .required = true),
+    NX_F_INT("page", NULL, .required = true, .nullable = true),
+    NX_F_INT("start_pos", "Bytes of the document's text.", .required = true, .range = NX_FROM(0)),
+    NX_F_INT("end_pos", NULL, .required = true, .range = NX_FROM(0)),
+    NX_F_BOOL("quoted", "The content has it word for word.", .required = true),
+    NX_F_STRING("text", "What stands there.", .required = true));
+
+static const nx_fields annotation = NX_FIELDS(
+    "ChatAnnotation", NX_F_STRING("type", NULL, .required = true, .choices = "url_citation"),
+    NX_F_OBJECT("url_citation", NULL, .required = true, .fields = &url_citation),
+    NX_F_OBJECT("document", "Ours: where it stands.", .required = true, .fields = &cited_document));
+
+#define F_ANNOTATIONS                                                                              \
+    NX_F_ARRAY("annotations",                                                                      \
+               "Of the model \"rag:COLLECTION\": where the content leans on documents. In a "      \
+               "stream: in the last delta.",                                                       \
+               .of = NX_ONE(.kind = NX_FIELD_OBJECT, .fields = &annotation))
+
 static const nx_fields answer_message = NX_FIELDS(
     "ChatAnswerMessage", NX_F_STRING("role", NULL, .required = true, .choices = "assistant"),
     NX_F_STRING("content", "The answer.", .required = true, .nullable = true),
-    NX_F_STRING("refusal", "Always null.", .required = true, .nullable = true),
+    NX_F_STRING("refusal", "Always null.", .required = true, .nullable = true), F_ANNOTATIONS,
     NX_F_ARRAY("tool_calls", "Which tools the model calls; absent without any.",
                .of = NX_ONE(.kind = NX_FIELD_OBJECT, .fields = &tool_call)));
 
@@ -208,7 +236,7 @@ static const nx_fields chat_completion =
 static const nx_fields delta = NX_FIELDS(
     "ChatDelta", NX_F_STRING("role", "In the first event of an answer.", .choices = "assistant"),
     NX_F_STRING("content", "The next piece of the text.", .nullable = true),
-    NX_F_STRING("refusal", "Always null.", .nullable = true));
+    NX_F_STRING("refusal", "Always null.", .nullable = true), F_ANNOTATIONS);
 
 static const nx_fields chunk_choice =
     NX_FIELDS("ChatChunkChoice", F_INDEX,

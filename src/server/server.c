@@ -163,6 +163,8 @@ static nx_status create_parts(nx_server *s, nx_error *err)
     if (!st) st = write_openapi(s, err);
     if (!st) st = nx_vault_open(&s->vault, s->dir.path, s->opt.distances, err);
     if (!st) st = nx_library_open(&s->library, &s->vault, s->models, s->dir.path, err);
+    if (!st) st = nx_rag_config_open(&s->rag_config, s->dir.path, err);
+    if (!st) st = nx_finds_create(&s->finds, NX_FINDS_MAX_DEFAULT, NX_FINDS_BYTES_DEFAULT, err);
     if (!st) st = nx_desk_create(&s->desk, DESK_SEATS, err);
     if (!st) st = nx_desk_create(&s->ends, 1, err);
     nx_dispatch_hooks(&hooks, s);
@@ -261,8 +263,10 @@ static void destroy(nx_server *s)
     pthread_mutex_unlock(&s->lock);
     nx_library_rest(s->library);
     nx_vault_clear_desk(&s->vault); /* what was posted there may still ask for shelves */
+    nx_finds_destroy(s->finds);
     nx_library_close(s->library);
     nx_vault_close(&s->vault);
+    nx_rag_config_close(s->rag_config);
     nx_desk_destroy(s->desk);
     nx_desk_destroy(s->ends);
     nx_usage_close(s->usage);

@@ -4,11 +4,13 @@
 
 #include <pthread.h>
 
+#include "rag/cache.h"
 #include "server/access_log.h"
 #include "server/call.h"
 #include "server/datadir.h"
 #include "server/library.h"
 #include "server/quota.h"
+#include "server/rag_config.h"
 #include "server/server.h"
 #include "server/vault.h"
 
@@ -35,6 +37,8 @@ struct nx_server {
     nx_desk             *ends; /* the ends of answers: quick, and behind no long body */
     nx_vault             vault;
     nx_library          *library;
+    nx_rag_config       *rag_config;
+    nx_finds            *finds; /* what was retrieved last */
     nx_copying           copying;
     nx_httpd            *httpd;
     nx_field_limits      limits;

@@ -160,7 +160,7 @@ class Table(harness.Case):
             kind = "authentication_error" if got.status == 401 else "permission_error"
             self.assertEqual(got.json["error"]["type"], kind, what)
         else:
-            self.assertIsInstance(got.json["detail" if path.startswith("/llm/") else "error"], str,
+            self.assertIsInstance(got.json["detail" if path.startswith(("/llm/", "/rag/")) else "error"], str,
                                   what)
 
     def test_key_is_asked_before_the_body_is_read(self):
