@@ -5,7 +5,8 @@
 
 #include "rag/extract_in.h"
 
-#define PIECE 400 /* bytes: items deeper down are joined up to about so many */
+#define PIECE 400 /* bytes: items deeper down are joined up to about so many, */
+#define LEAST 32  /* the outermost up to so many */
 
 static nx_status add_piece(nx_doc *doc, size_t begin, size_t end, nx_part_kind kind, nx_error *err)
 {
@@ -38,7 +39,7 @@ nx_status nx_extract_json(nx_doc *doc, nx_str name, nx_str bytes, const nx_extra
         if (c == '"') in_text = true;
         if (c == '{' || c == '[') depth++;
         if ((c == '}' || c == ']') && depth) depth--;
-        if (c != ',' || (depth > 1 && at - begin < PIECE)) continue;
+        if (c != ',' || at - begin < (depth > 1 ? PIECE : LEAST)) continue;
         st = add_piece(doc, begin, at + 1, NX_PART_CODE, err);
         begin = at + 1;
         if (!st) st = nx_watch_often(&watch, err);

@@ -165,6 +165,7 @@ typedef struct decoding {
     nx_roff *r;
     nx_buf  *out;
     int      depth;
+    int      n_strings; /* put so far: strings of strings could go on for ever */
 } decoding;
 
 static void decode(decoding *d, nx_str s);
@@ -179,7 +180,8 @@ static void put_string(decoding *d, nx_str name)
 {
     nx_str value = nx_roff_get_string(d->r, name);
 
-    if (d->depth > 8) return;
+    if (d->depth > 8 || d->n_strings > 1000) return;
+    d->n_strings++;
     d->depth++;
     decode(d, value);
     d->depth--;
@@ -292,7 +294,7 @@ static void decode(decoding *d, nx_str s)
 
 nx_str nx_roff_decode(nx_roff *r, nx_str s)
 {
-    decoding d = {r, &r->words, 0};
+    decoding d = {r, &r->words, 0, 0};
 
     nx_buf_clear(&r->words);
     r->words.max = (size_t)1 << 20;

@@ -96,20 +96,22 @@ static bool begins_word(nx_str s, const char *word)
     return s.len >= n && strncasecmp(s.p, word, n) == 0;
 }
 
-/* Comments and blank lines of a manual page skipped: does a macro stand there? */
+/* The first line is a request or a comment of roff's, and one of the first ones is a macro of manual pages:
+ * definitions in front of it may hold anything. */
 static bool is_roff(nx_str s)
 {
     size_t at = 0;
 
-    for (int lines = 0; at < s.len && lines < 100; lines++) {
-        const char *nl = memchr(s.p + at, '\n', s.len - at);
-        size_t      end = nl ? (size_t)(nl - s.p) : s.len;
-        nx_str      l = {s.p + at, end - at};
-        if (begins(l, ".TH", 3) || begins(l, ".Dd", 3) || begins(l, ".SH", 3) ||
-            begins(l, ".so ", 4))
+    if (s.len > (64 << 10)) s.len = 64 << 10;
+    while (at < s.len && strchr("\r\n", s.p[at]) && s.p[at]) at++;
+    if (at == s.len || (s.p[at] != '.' && s.p[at] != '\'')) return false;
+    while (at < s.len) {
+        nx_str l = {s.p + at, s.len - at};
+        if (begins(l, ".TH", 3) || begins(l, "'TH", 3) || begins(l, ".Dd", 3) ||
+            begins(l, ".SH", 3) || begins(l, ".Sh ", 4) || begins(l, ".so ", 4))
             return true;
-        if (l.len && l.p[0] != '.' && l.p[0] != '\'' && l.p[0] != '\r') return false;
-        at = end + 1;
+        const char *nl = memchr(l.p, '\n', l.len);
+        at = nl ? (size_t)(nl - s.p) + 1 : s.len;
     }
     return false;
 }
