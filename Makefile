@@ -15,7 +15,7 @@ CASES   ?= 5000
 SECONDS ?= 60
 # The store's: kills over so many points, crash states, flipped bits, seconds of threads under tsan
 KILLS          ?= 1000
-INGEST_KILLS ?= 300
+INGEST_KILLS   ?= 300
 KILL_POINTS    ?= 1000000
 STATES         ?= 10000
 FLIPS          ?= 10000
@@ -76,7 +76,7 @@ torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the A
 	@NX_TORTURE_COUNT=$(COUNT) NX_CRASH_STATES=$(STATES) NX_FLIPS=$(FLIPS) \
 	    $(CTEST) --test-dir $(BUILD)/asan -L torture --timeout 7200
 	@cmake --preset release -DBUILD_TESTING=ON
-	@cmake --build $(RELEASE) --parallel $(JOBS) --target torture_store torture_full torture_chunk
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target torture_store torture_full torture_chunk torture_ingest
 	@NX_INGEST_KILLS=$(INGEST_KILLS) $(RELEASE)/tests/torture/torture_ingest
 	@NX_KILLS=$(KILLS) NX_KILL_POINTS=$(KILL_POINTS) $(RELEASE)/tests/torture/torture_store
 	@NX_CHUNK_DOCS=$(DOCS) $(RELEASE)/tests/torture/torture_chunk || [ $$? = 77 ]
