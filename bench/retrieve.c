@@ -2,7 +2,8 @@
  *
  *   bench_retrieve DIR --docs FOLDER [--noise] [--limit N]
  *   bench_retrieve DIR --questions FILE.jsonl [--runs 500] [--busy] [--csv FILE]
- *   both also take --model MODEL (default models/all-minilm-l6-v2.gguf), --threads N
+ *   both also take --model MODEL (default models/all-minilm-l6-v2.gguf), --threads N, --batch ROWS (of an
+ *   embedder's step)
  *
  * --docs: every file below FOLDER is put onto the shelf in DIR, made where missing, and gets its vectors; what is
  *   there already costs nothing, so a run that was stopped goes on. --noise: vectors of noise instead of the model's,
@@ -35,7 +36,7 @@ enum { TOP_K = 25, TIMED_K = 5, MODES = 3, EMBED_AT_ONCE = 64, PATH_BYTES = 4096
 
 typedef struct options {
     const char *dir, *docs, *questions, *model, *csv;
-    int         threads, runs, limit;
+    int         threads, runs, limit, batch;
     bool        noise, busy;
 } options;
 
@@ -70,7 +71,7 @@ static void open_model(rig *r)
     nx_backend         *be;
     nx_llm             *llm;
     nx_error            err;
-    nx_embedder_options opt = {0}; /* no cache: every question is read anew */
+    nx_embedder_options opt = {.n_batch = r->o->batch}; /* no cache: every question is read anew */
 
     if (nx_checkpoint_open(&cp, r->o->model, &err)) die("model", err.text);
     if (nx_backends_create(&be, r->o->threads, NX_PRECISION_FINE, &err)) die("backend", err.text);
@@ -299,7 +300,7 @@ static void *keep_busy(void *arg)
     for (uint64_t round = 0; out && !atomic_load(&b->stop); round++) {
         for (int i = 0; i < TEXTS; i++) {
             int n = 0;
-            for (int w = 0; w < 140; w++)
+            for (int w = 0; w < 60 + (i * 7) % 12; w++)
                 n += snprintf(text[i] + n, sizeof text[i] - (size_t)n, "w%d ",
                               (int)((round * TEXTS + (uint64_t)(i * 31 + w)) % 997));
             texts[i] = (nx_embed_text){.text = {text[i], (size_t)n}};
@@ -390,9 +391,10 @@ static void ask(rig *r)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: bench_retrieve DIR [--docs FOLDER] [--noise] [--limit N] [--questions FILE]\n"
-            "       [--runs N] [--busy] [--model MODEL] [--threads N] [--csv FILE]\n");
+    fprintf(
+        stderr,
+        "usage: bench_retrieve DIR [--docs FOLDER] [--noise] [--limit N] [--questions FILE]\n"
+        "       [--runs N] [--busy] [--model MODEL] [--threads N] [--batch ROWS] [--csv FILE]\n");
     return 2;
 }
 
@@ -423,13 +425,15 @@ static bool parse(options *o, int argc, char **argv)
             o->runs = atoi(value);
         else if (strcmp(argv[i], "--limit") == 0)
             o->limit = atoi(value);
+        else if (strcmp(argv[i], "--batch") == 0)
+            o->batch = atoi(value);
         else if (strcmp(argv[i], "--threads") == 0)
             o->threads = atoi(value);
         else
             return false;
         i++;
     }
-    return (o->docs || o->questions) && o->runs >= 0 && o->threads > 0;
+    return (o->docs || o->questions) && o->runs >= 0 && o->threads > 0 && o->batch >= 0;
 }
 
 int main(int argc, char **argv)
