@@ -102,21 +102,22 @@ void nx_cited_words(nx_str text)
     }
 }
 
-nx_status nx_cited_read_back(nx_instance *i, nx_buf *out, const nx_json *passage, int64_t begin,
-                             int64_t end, nx_error *err)
+nx_status nx_cited_read_back(nx_instance *i, nx_buf *out, const char *collection,
+                             const nx_json *passage, int64_t begin, int64_t end, nx_error *err)
 {
     const nx_json *m = about(passage);
     nx_buf         path = {.max = 8192};
-    nx_str         doc = {0}, collection = {0};
+    nx_str         doc = {0};
     nx_status      st;
 
     if (!nx_json_get_string(m, "doc_id", &doc) || doc.len > 64)
         return nx_fail(err, NX_EFORMAT, "a source without a document");
-    (void)nx_json_get_string(m, "collection", &collection);
     if (begin < 0) (void)nx_json_get_int(m, "start_pos", &begin);
     if (end < 0) (void)nx_json_get_int(m, "end_pos", &end);
-    st = nx_buf_addf(&path, err, "/rag/documents/%.*s/content?range=%lld-%lld", (int)doc.len, doc.p,
+    st = nx_buf_addf(&path, err,
+                     "/rag/documents/%.*s/content?range=%lld-%lld&collection=", (int)doc.len, doc.p,
                      (long long)begin, (long long)end);
+    if (!st) st = nx_url_add_escaped(&path, collection, false, err);
     if (!st) st = nx_instance_fetch(i, path.data, out, err);
     nx_buf_free(&path);
     return st;

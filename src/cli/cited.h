@@ -19,8 +19,8 @@ void nx_cited_words(nx_str text);
 
 /* The bytes of that range as the server keeps them now: the words that a citation stands for. NX_ENOENT: the
  * document is gone. */
-nx_status nx_cited_read_back(nx_instance *i, nx_buf *out, const nx_json *passage, int64_t begin,
-                             int64_t end, nx_error *err);
+nx_status nx_cited_read_back(nx_instance *i, nx_buf *out, const char *collection,
+                             const nx_json *passage, int64_t begin, int64_t end, nx_error *err);
 
 /* A hint after a refusal: when the collection isn't there, how to make one. */
 void nx_cited_hint(nx_status st, const char *collection);

@@ -46,7 +46,7 @@ static void write_question(nx_jw *w, const eval_opts *o, nx_str question, int mo
     nx_jw_text(w, "collection_name", o->collection);
     nx_jw_int(w, "top_k", o->k > ASKED ? o->k : ASKED);
     nx_jw_int(w, "min_score", 0);
-    if (mode) nx_jw_text(w, "mode", mode_names[mode]);
+    if (mode) nx_jw_text(w, "search", mode_names[mode]);
     nx_jw_close(w, '}');
 }
 

@@ -94,7 +94,7 @@ static nx_status print_words(nx_consult *a, const nx_json *source, int64_t begin
 {
     nx_buf    words = {.max = ANSWER_MAX};
     nx_error  why;
-    nx_status st = nx_cited_read_back(a->i, &words, source, begin, end, &why);
+    nx_status st = nx_cited_read_back(a->i, &words, a->collection, source, begin, end, &why);
 
     if (!st)
         nx_cited_words((nx_str){words.data, words.len});

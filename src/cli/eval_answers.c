@@ -71,7 +71,7 @@ static nx_status read_citation(evaluation *e, citations *out, const nx_json *c,
     (void)nx_json_get_string(c, "text", &x->cited);
     (void)nx_json_get_int(c, "number", &number);
     source = source_of(answer, number);
-    if (source) st = nx_cited_read_back(&e->i, passage, source, -1, -1, err);
+    if (source) st = nx_cited_read_back(&e->i, passage, e->o->collection, source, -1, -1, err);
     x->passage = (nx_str){passage->data, passage->len};
     return st;
 }
