@@ -53,7 +53,7 @@ static nx_status read_records(nx_doc *doc, size_t at, char divider, nx_watch *wa
     for (bool first = true; !st && at < t.len;) {
         int32_t cells, words;
         size_t  stop = record_end(t, at, divider, &cells, &words), end = stop;
-        while (end > at && strchr(" \t\r", t.p[end - 1])) end--;
+        while (end > at && strchr(" \t\r\n", t.p[end - 1])) end--;
         if (end > at) {
             /* A head has a word in every cell. */
             bool head = first && cells > 1 && words == cells;

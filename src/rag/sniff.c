@@ -104,7 +104,7 @@ static bool is_roff(nx_str s)
 
     if (s.len > (64 << 10)) s.len = 64 << 10;
     while (at < s.len && strchr("\r\n", s.p[at]) && s.p[at]) at++;
-    if (at == s.len || (s.p[at] != '.' && s.p[at] != '\'')) return false;
+    if (at == s.len || !s.p[at] || !strchr(".'\\", s.p[at])) return false;
     while (at < s.len) {
         nx_str l = {s.p + at, s.len - at};
         if (begins(l, ".TH", 3) || begins(l, "'TH", 3) || begins(l, ".Dd", 3) ||
