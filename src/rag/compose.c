@@ -239,6 +239,18 @@ void nx_compose_title(nx_compose *c, nx_str s)
     }
 }
 
+void nx_compose_title_of_heading(nx_compose *c)
+{
+    const nx_doc *doc = c->doc;
+
+    end_part(c);
+    for (size_t i = 0; i < doc->n_parts && !doc->title.len && !c->st; i++) {
+        const nx_part *h = &doc->parts[i];
+        if (h->kind != NX_PART_HEADING || h->level != 1) continue;
+        nx_compose_title(c, (nx_str){doc->text.data + h->name_begin, h->name_end - h->name_begin});
+    }
+}
+
 nx_status nx_compose_finish(nx_compose *c)
 {
     end_part(c);

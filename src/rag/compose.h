@@ -55,6 +55,8 @@ void nx_compose_cell(nx_compose *c);
 void nx_compose_warn(nx_compose *c, const char *fmt, ...)
     NX_PRINTF(2, 3);                            /* one line, without \n */
 void nx_compose_title(nx_compose *c, nx_str s); /* if there is none yet; white space folded */
+void nx_compose_title_of_heading(
+    nx_compose *c); /* the first one of level 1, if there is no title yet */
 void nx_compose_fail(nx_compose *c, nx_status st, const char *fmt, ...) NX_PRINTF(3, 4);
 
 nx_status nx_compose_finish(nx_compose *c);

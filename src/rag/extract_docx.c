@@ -366,6 +366,7 @@ nx_status nx_extract_docx(nx_doc *doc, nx_str name, nx_str bytes, const nx_extra
     nx_compose_start(&c, doc, NX_DOC_DOCX, limits, err);
     nx_status st = nx_ooxml_open(&o, bytes, limits, err);
     if (!st) st = read_all(&d);
+    if (!st) nx_compose_title_of_heading(&c);
     if (!st) st = nx_compose_finish(&c);
     nx_ooxml_close(&o);
     nx_buf_free(&d.styles);

@@ -344,6 +344,7 @@ nx_status nx_extract_odt(nx_doc *doc, nx_str name, nx_str bytes, const nx_extrac
     nx_compose_start(&c, doc, NX_DOC_ODT, limits, err);
     nx_status st = nx_ooxml_open(&o, bytes, limits, err);
     if (!st) st = read_all(&d);
+    if (!st && d.place != NX_PLACE_SHEET) nx_compose_title_of_heading(&c);
     if (!st) st = nx_compose_finish(&c);
     nx_ooxml_close(&o);
     nx_buf_free(&d.notes);

@@ -232,6 +232,7 @@ nx_status nx_extract_pptx(nx_doc *doc, nx_str name, nx_str bytes, const nx_extra
     doc->place = NX_PLACE_SLIDE;
     nx_status st = nx_ooxml_open(&o, bytes, limits, err);
     if (!st) st = read_all(&p);
+    if (!st) nx_compose_title_of_heading(&c);
     if (!st) st = nx_compose_finish(&c);
     nx_ooxml_close(&o);
     nx_buf_free(&p.ids);

@@ -413,21 +413,6 @@ static void learn_names(xmlDict *dict)
     xmlDictSetLimit(dict, NAMES_MAX);
 }
 
-/* What is in the title element, or else the first heading of the first level. */
-static void set_title(page *p)
-{
-    const nx_doc *doc = p->c->doc;
-
-    p->title_len -= nx_utf8_partial_tail(p->title, p->title_len);
-    nx_compose_title(p->c, (nx_str){p->title, p->title_len});
-    for (size_t i = 0; i < doc->n_parts && !doc->title.len; i++) {
-        const nx_part *h = &doc->parts[i];
-        if (h->kind != NX_PART_HEADING || h->level != 1) continue;
-        nx_compose_title(p->c,
-                         (nx_str){doc->text.data + h->name_begin, h->name_end - h->name_begin});
-    }
-}
-
 nx_status nx_html_compose(nx_compose *c, nx_str html, int32_t depth, nx_watch *watch)
 {
     page p = {.c = c, .watch = watch, .depth_max = depth};
@@ -456,6 +441,8 @@ nx_status nx_html_compose(nx_compose *c, nx_str html, int32_t depth, nx_watch *w
     if (p.parser->myDoc) xmlFreeDoc(p.parser->myDoc);
     htmlFreeParserCtxt(p.parser);
     nx_compose_part(c, NX_PART_PARAGRAPH, 0);
-    set_title(&p);
+    p.title_len -= nx_utf8_partial_tail(p.title, p.title_len);
+    nx_compose_title(c, (nx_str){p.title, p.title_len});
+    nx_compose_title_of_heading(c);
     return c->st;
 }

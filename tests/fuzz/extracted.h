@@ -46,7 +46,7 @@ static inline uint32_t fuzz_crc(const uint8_t *p, size_t n)
     return ~c;
 }
 
-static inline uint8_t *fuzz_put(uint8_t *p, uint32_t v, int bytes)
+static inline uint8_t *fuzz_put(uint8_t *p, uint64_t v, int bytes)
 {
     for (int i = 0; i < bytes; i++) *p++ = (uint8_t)(v >> 8 * i);
     return p;

@@ -67,7 +67,7 @@ static void word(void **state)
 static void powerpoint(void **state)
 {
     (void)state;
-    check(nx_extract_pptx, pptx_files, "",
+    check(nx_extract_pptx, pptx_files, "Plan",
           "H1@1 Plan\nI@1 point\nP@1 say this\nH1@2 Slide 2\nT@2 k | v\n", "");
 }
 

@@ -1,5 +1,6 @@
 /* Protects: pages and paragraphs of a PDF; and what another program may do to us: crash, hang, talk too much, be
  * missing, get too many pages, and be stopped. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -243,11 +244,52 @@ static void stopped(void **state)
     nx_buf_free(&out);
 }
 
+/* Many threads at once: nobody's child keeps another's pipe open, or its answer. */
+static void *read_one(void *ctx)
+{
+    char              want[32], line[32];
+    const char       *texts[] = {line};
+    nx_extract_limits l = usual();
+    nx_buf            bytes = {0};
+    long              bad = 0;
+
+    for (int i = 0; i < 8; i++) {
+        nx_doc   doc = {0};
+        nx_error err = {0};
+        snprintf(line, sizeof line, "page of %d %d", *(int *)ctx, i);
+        snprintf(want, sizeof want, "%s", line);
+        pdf_make(&bytes, texts, 1, 1, "");
+        nx_status st = nx_extract_pdf(&doc, NX_STR("x"), (nx_str){bytes.data, bytes.len}, &l, &err);
+        bad += st || strcmp(doc.text.data, want) != 0;
+        nx_doc_free(&doc);
+    }
+    nx_buf_free(&bytes);
+    return (void *)(intptr_t)bad;
+}
+
+static void at_once(void **state)
+{
+    pthread_t t[4];
+    int       number[4];
+
+    (void)state;
+    if (!has_pdftotext()) skip();
+    for (int i = 0; i < 4; i++) {
+        number[i] = i;
+        assert_int_equal(pthread_create(&t[i], NULL, read_one, &number[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *bad;
+        pthread_join(t[i], &bad);
+        assert_null(bad);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paragraphs), cmocka_unit_test(pages),   cmocka_unit_test(refusals),
-        cmocka_unit_test(children),   cmocka_unit_test(stopped),
+        cmocka_unit_test(children),   cmocka_unit_test(stopped), cmocka_unit_test(at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
