@@ -17,7 +17,8 @@
 #include "server/server_in.h"
 
 #define INLINE_BODY_MAX  ((size_t)32 << 10)
-#define PARSE_BYTES_EACH 16 /* for each byte of the largest body */
+#define UPLOAD_BODY_MAX  ((size_t)128 << 20) /* of a form with documents */
+#define PARSE_BYTES_EACH 16                  /* for each byte of the largest body */
 #define PARSE_BYTES_MIN  ((size_t)64 << 20)
 
 /* ---- The head ---- */
@@ -145,6 +146,8 @@ static void limit_body(nx_call *c)
 {
     if (!c->route->request && !c->route->upload)
         nx_exchange_limit_body(c->x, INLINE_BODY_MAX);
+    else if (c->route->upload && c->route->dialect != NX_DIALECT_QDRANT)
+        nx_exchange_limit_body(c->x, UPLOAD_BODY_MAX);
     else if (c->route->dialect == NX_DIALECT_QDRANT)
         nx_exchange_limit_body(c->x, c->server->opt.points_body_max);
 }

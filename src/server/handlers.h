@@ -85,6 +85,18 @@
     X(admin_keys_create)                                                                           \
     X(admin_keys_list)                                                                             \
     X(admin_keys_revoke)                                                                           \
+    X(rag_documents_upload)                                                                        \
+    X(rag_documents)                                                                               \
+    X(rag_documents_delete)                                                                        \
+    X(rag_document)                                                                                \
+    X(rag_document_delete)                                                                         \
+    X(rag_document_chunks)                                                                         \
+    X(rag_document_content)                                                                        \
+    X(rag_jobs)                                                                                    \
+    X(rag_job)                                                                                     \
+    X(rag_job_cancel)                                                                              \
+    X(admin_index)                                                                                 \
+    X(admin_reindex)                                                                               \
     X(admin_stop)                                                                                  \
     X(admin_export)                                                                                \
     X(admin_check)                                                                                 \

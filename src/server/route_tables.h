@@ -11,6 +11,8 @@ extern const nx_route_group nx_routes_admin;  /* routes_admin.c */
 extern const nx_route_group nx_routes_ops;    /* routes_ops.c */
 extern const nx_route_group nx_routes_backup; /* routes_backup.c */
 
+extern const nx_route_group nx_routes_documents; /* routes_documents.c */
+
 extern const nx_route_group nx_routes_qdrant; /* routes_qdrant.c */
 extern const nx_route_group nx_routes_qdrant_points;
 extern const nx_route_group nx_routes_qdrant_query; /* routes_qdrant_query.c */

@@ -9,9 +9,9 @@
 #include "server/route_tables.h"
 
 static const nx_route_group *const groups[] = {
-    &nx_routes_openai, &nx_routes_llm,           &nx_routes_rag,
-    &nx_routes_ops,    &nx_routes_admin,         &nx_routes_backup,
-    &nx_routes_qdrant, &nx_routes_qdrant_points, &nx_routes_qdrant_query,
+    &nx_routes_openai,       &nx_routes_llm,       &nx_routes_rag,    &nx_routes_ops,
+    &nx_routes_admin,        &nx_routes_backup,    &nx_routes_qdrant, &nx_routes_qdrant_points,
+    &nx_routes_qdrant_query, &nx_routes_documents,
 };
 
 const nx_route_group *nx_route_group_at(size_t i)

@@ -70,6 +70,7 @@ static void *tick_main(void *arg)
         pthread_mutex_unlock(&s->lock);
         if (end) return NULL;
         ping_streams(s);
+        nx_rag_watch_tick(s);
         nx_models_tick(s->models);
     }
 }
@@ -257,6 +258,7 @@ static void destroy(nx_server *s)
         pthread_join(s->ticker, NULL);
     }
     nx_httpd_destroy(s->httpd); /* on_gone cancels what is left */
+    nx_rag_watch_end(&s->watch);
     pthread_mutex_lock(&s->lock);
     /* Those too that wait for a model: they will want desk and ledger. */
     while (s->n_asked) pthread_cond_wait(&s->changed, &s->lock);
@@ -294,6 +296,7 @@ nx_status nx_server_start(nx_server **out, const nx_server_options *o, nx_error 
     s->started_ns = nx_clock_ns();
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
+    nx_rag_watch_init(&s->watch);
     snprintf(s->fingerprint, sizeof s->fingerprint, "nx-%08x",
              (unsigned)(nx_random_seed() & 0xFFFFFFFF));
     nx_status st = create_parts(s, err);

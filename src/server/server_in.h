@@ -11,6 +11,7 @@
 #include "server/library.h"
 #include "server/quota.h"
 #include "server/rag_config.h"
+#include "server/rag_watch.h"
 #include "server/server.h"
 #include "server/vault.h"
 
@@ -39,6 +40,7 @@ struct nx_server {
     nx_library          *library;
     nx_rag_config       *rag_config;
     nx_finds            *finds; /* what was retrieved last */
+    nx_rag_watch         watch;
     nx_copying           copying;
     nx_httpd            *httpd;
     nx_field_limits      limits;
