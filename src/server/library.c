@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "os/clock.h"
 #include "os/dir.h"
 #include "server/library_in.h"
 
@@ -167,6 +168,8 @@ nx_blobs *nx_library_blobs(nx_library *l)
 
 /* ---- Models ---- */
 
+#define MODEL_WAIT_S 120 /* for a load that somebody else began */
+
 typedef struct waiting {
     pthread_mutex_t lock;
     pthread_cond_t  came;
@@ -197,19 +200,32 @@ static nx_status wait_for(waiting *w, nx_loaded **out, nx_error *err)
     return nx_fail(err, w->err.status, "%s", w->err.text);
 }
 
-nx_status nx_library_model(nx_library *l, nx_loaded **out, nx_str name, nx_error *err)
+/* One try. NX_EBUSY: an operator has it loaded just now, or the server does, at its start. */
+static nx_status use_model(nx_library *l, nx_loaded **out, nx_str name, nx_error *err)
 {
     waiting         w = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
     nx_model_waiter waiter = {.ready = on_ready, .ctx = &w};
-    nx_error        inner = {0};
     nx_status       st = NX_OK;
 
     *out = NULL;
-    switch (nx_models_use(l->models, out, name, NX_MODEL_EMBEDS, &waiter, &inner)) {
+    switch (nx_models_use(l->models, out, name, NX_MODEL_EMBEDS, &waiter, err)) {
     case NX_USE_READY: break;
-    case NX_USE_LATER: st = wait_for(&w, out, &inner); break;
-    case NX_USE_REFUSED: st = inner.status; break;
+    case NX_USE_LATER: st = wait_for(&w, out, err); break;
+    case NX_USE_REFUSED: st = err->status; break;
     }
+    return st;
+}
+
+nx_status nx_library_model(nx_library *l, nx_loaded **out, nx_str name, nx_error *err)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    int64_t               end = nx_clock_ns() + MODEL_WAIT_S * (int64_t)1000000000;
+    nx_error              inner = {0};
+    nx_status             st;
+
+    /* Nobody is told of the end of such a load: it is looked for. */
+    while ((st = use_model(l, out, name, &inner)) == NX_EBUSY && nx_clock_ns() < end)
+        nanosleep(&pause, NULL);
     if (st && err) *err = inner;
     return st;
 }
