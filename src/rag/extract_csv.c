@@ -9,18 +9,25 @@
  * *words: those that hold a letter. */
 static size_t record_end(nx_str t, size_t at, char divider, int32_t *cells, int32_t *words)
 {
-    bool quoted = false, word = false;
+    bool quoted = false, word = false, fresh = true;
 
     *cells = 1;
     *words = 0;
     for (; at < t.len; at++) {
         char c = t.p[at];
-        if (c == '"') quoted = !quoted;
+        if (c == '"' && quoted && at + 1 < t.len && t.p[at + 1] == '"') {
+            at++; /* a quote within quotes */
+            continue;
+        }
+        /* Only where a cell begins it opens one: 5" is a length. */
+        if (c == '"') quoted = !quoted && fresh;
+        fresh = false;
         if (!quoted && c == '\n') break;
         if (!quoted && c == divider) {
             ++*cells;
             *words += word;
             word = false;
+            fresh = true;
         } else {
             word |= ((c | 32) >= 'a' && (c | 32) <= 'z') || (c & 0x80);
         }

@@ -18,6 +18,8 @@ static void rows_have_a_head_where_it_looks_like_one(void **state)
     assert_string_equal(RIG_PARTS("a.csv", "\xEF\xBB\xBFName;Ort\nx;y\n"), "T Name;Ort|R x;y");
     assert_string_equal(RIG_PARTS("a.csv", "1,2\n3,4"), "R 1,2|R 3,4");
     assert_string_equal(RIG_PARTS("a.tsv", "a\tb,c\n1\t2\n"), "T a\tb,c|R 1\t2");
+    assert_string_equal(RIG_PARTS("a.csv", "a,b\n5\" pipe,2\n3,\"\"\n\"x \"\"\n\",4\n"),
+                        "T a,b|R 5\" pipe,2|R 3,\"\"|R \"x \"\"\n\",4");
     assert_string_equal(RIG_PARTS("a.csv", "a,b\n\"open,1\n2,3\n"), "T a,b|R \"open,1\n2,3");
 }
 
