@@ -180,7 +180,7 @@ static void put_string(decoding *d, nx_str name)
 {
     nx_str value = nx_roff_get_string(d->r, name);
 
-    if (d->depth > 8 || d->n_strings > 1000) return;
+    if (d->depth > 8 || d->n_strings > 100) return;
     d->n_strings++;
     d->depth++;
     decode(d, value);
