@@ -183,6 +183,20 @@ static nx_status unpack(nx_archive *a, nx_buf *out, nx_str name, nx_error *err)
     }
 }
 
+/* Office files and books are packed by deflate, or not at all. What else libarchive knows may ask for gigabytes
+ * before it gives the first byte (lzma's dictionaries). */
+static nx_status check_packing(nx_archive *a, struct archive_entry *e, nx_error *err)
+{
+    const char *how = archive_format_name(a->zip);
+
+    if (archive_entry_is_encrypted(e))
+        return nx_fail(err, NX_EUNSUPPORTED, "encrypted: needs a password");
+    if (how && (strstr(how, "(deflation)") || strstr(how, "(uncompressed)"))) return NX_OK;
+    return nx_fail(err, NX_EFORMAT,
+                   "damaged archive: packed in a way that these files never are (%.40s)",
+                   how ? how : "unknown");
+}
+
 nx_status nx_archive_read(nx_archive *a, nx_buf *out, nx_str name, nx_error *err)
 {
     char                  shown[160];
@@ -202,10 +216,8 @@ nx_status nx_archive_read(nx_archive *a, nx_buf *out, nx_str name, nx_error *err
         st = next(a, &e, err);
         if (!st && !e) st = nx_fail(err, NX_EFORMAT, "damaged archive: its list of files changed");
     }
-    if (st) return st;
-    if (archive_entry_is_encrypted(e))
-        return nx_fail(err, NX_EUNSUPPORTED, "encrypted: needs a password");
-    return unpack(a, out, name, err);
+    if (!st) st = check_packing(a, e, err);
+    return st ? st : unpack(a, out, name, err);
 }
 
 /* ---- Paths ---- */

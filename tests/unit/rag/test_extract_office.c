@@ -309,6 +309,26 @@ static void not_what_it_says(void **state)
     }
 }
 
+/* The number of the packing, in both of a member's headers, says lzma; then that it is encrypted. */
+static void packing(void **state)
+{
+    nx_extract_limits l = usual();
+
+    (void)state;
+    for (int flags = 0; flags < 2; flags++) {
+        size_t n = zip_make(zip, sizeof zip, odt_files);
+        for (size_t i = 0; i + 12 < n; i++) {
+            size_t at = memcmp(zip + i, "PK\3\4", 4) == 0   ? i + 6
+                        : memcmp(zip + i, "PK\1\2", 4) == 0 ? i + 8
+                                                            : 0;
+            if (at && flags) zip[at] |= 1;
+            if (at && !flags) zip[at + 2] = 14;
+        }
+        refused(3, n, &l, flags ? NX_EUNSUPPORTED : NX_EFORMAT,
+                flags ? "encrypted" : "packed in a way");
+    }
+}
+
 static void without_memory(void **state)
 {
     nx_extract_limits l = usual();
@@ -347,6 +367,7 @@ int main(void)
         cmocka_unit_test(attributes),
         cmocka_unit_test(limits),
         cmocka_unit_test(not_what_it_says),
+        cmocka_unit_test(packing),
         cmocka_unit_test(without_memory),
     };
 
