@@ -59,7 +59,7 @@ static size_t write_version(char *out, int file, int version)
     p += sprintf(p, "This is file %d in version %d.\n\n", file, version);
     for (int k = 0; k < 3 + (file + version) % 5; k++) {
         int which = (k + version) % 6;
-        for (int w = 0; w < 40 + 13 * which; w++)
+        for (int w = 0; w < 10 + 4 * which; w++)
             p += sprintf(p, "word%d ", (which * 1000 + file * 7 + w * w) % 5000);
         p += sprintf(p, "\n\n");
         if (which == 3) p += sprintf(p, "The same again.\n\nThe same again.\n\n");

@@ -39,7 +39,7 @@ static inline nx_embedder *shelves_model(void)
     nx_embedder *e = NULL;
     nx_error     err;
 
-    if (nx_backends_create(&be, 2, NX_PRECISION_FINE, &err) ||
+    if (nx_backends_create(&be, 2, NX_PRECISION_CODES, &err) ||
         nx_llm_open(&llm, SHELF_MODEL, be, &err) || nx_embedder_open(&e, llm, NULL, &err))
         SHELVES_FAIL("%s", err.text);
     return e;
@@ -49,7 +49,7 @@ static inline nx_shelf_settings shelves_settings(void)
 {
     return (nx_shelf_settings){.model = NX_STR("minilm"),
                                .dim = 384,
-                               .chunking = {.limit = 256},
+                               .chunking = {.size = 64, .overlap = 8, .limit = 256},
                                .language = NX_STR("english")};
 }
 
