@@ -23,6 +23,8 @@ THREAD_SECONDS ?= 2
 # Runs against the local mode of Qdrant's client, and calls of each
 SEEDS          ?= 20
 CALLS          ?= 2000
+# Sets of access tags, of callers and documents, through every route that reads
+RIGHTS         ?= 1000
 # Random documents cut for each tokenizer
 DOCS           ?= 10000
 
@@ -86,6 +88,7 @@ torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the A
 	    tests/with-venv tests/parity/test_schemathesis.py || [ $$? = 77 ]
 	@NX_QDRANT_SEEDS=$(SEEDS) NX_QDRANT_OPS=$(CALLS) NEXUS_BIN=$(RELEASE)/nexus \
 	    tests/with-venv tests/parity/test_qdrant_local.py || [ $$? = 77 ]
+	@NX_RAG_RIGHTS=$(RIGHTS) NEXUS_BIN=$(RELEASE)/nexus python3 tests/e2e/test_rag_rights.py
 
 soak: build ## Connections by the thousand, slow readers, stops; an 8-billion-parameter model quantised (20 GB of disk)
 	@./setup test

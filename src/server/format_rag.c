@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/http.h"
 #include "server/format_openai.h"
 #include "server/qdrant.h"
 #include "server/server_in.h"
@@ -357,21 +358,32 @@ const nx_rag_shape nx_rag_shape_llm = {
 
 /* ---- OpenAI's chat ---- */
 
-/* What a browser can open: the document's own address, or the cited range of it here. */
-static void write_url(nx_jw *w, const nx_citation *c, const nx_passage *p)
+static nx_status add_address(nx_buf *out, const nx_rag_talk *t, const nx_citation *c, nx_error *err)
 {
-    nx_str source = p->chunk.source;
-    char   id[NX_ID_TEXT], url[NX_ID_TEXT + 96];
+    nx_str    of = nx_collection_name(nx_shelf_collection(t->find.shelf));
+    char      id[NX_ID_TEXT], name[NX_COLLECTION_NAME_MAX + 1];
+    nx_status st = nx_buf_addf(out, err, "/rag/documents/%s/content?range=%llu-%llu&collection=",
+                               nx_id_write(id, t->read[c->passage].chunk.doc),
+                               (unsigned long long)c->start_pos, (unsigned long long)c->end_pos);
+
+    snprintf(name, sizeof name, "%.*s", (int)of.len, of.p);
+    return st ? st : nx_url_add_escaped(out, name, false, err);
+}
+
+/* What a browser can open: the document's own address, or the cited range of it here. */
+static void write_url(nx_jw *w, const nx_rag_talk *t, const nx_citation *c)
+{
+    nx_str source = t->read[c->passage].chunk.source;
+    nx_buf url = {.max = NX_COLLECTION_NAME_MAX * 3 + 256};
 
     if ((source.len > 7 && !memcmp(source.p, "http://", 7)) ||
         (source.len > 8 && !memcmp(source.p, "https://", 8))) {
         nx_jw_string(w, "url", source);
         return;
     }
-    snprintf(url, sizeof url, "/rag/documents/%s/content?range=%llu-%llu",
-             nx_id_write(id, p->chunk.doc), (unsigned long long)c->start_pos,
-             (unsigned long long)c->end_pos);
-    nx_jw_text(w, "url", url);
+    if (!w->st) w->st = add_address(&url, t, c, &w->err);
+    nx_jw_string(w, "url", text_of(&url));
+    nx_buf_free(&url);
 }
 
 static void write_annotation(nx_jw *w, const nx_rag_talk *t, const nx_citation *c)
@@ -384,7 +396,7 @@ static void write_annotation(nx_jw *w, const nx_rag_talk *t, const nx_citation *
     nx_jw_u64(w, "start_index", n_chars(t->answer.data, c->at));
     nx_jw_u64(w, "end_index", n_chars(t->answer.data, c->at_end));
     nx_jw_string(w, "title", p->chunk.title);
-    write_url(w, c, p);
+    write_url(w, t, c);
     nx_jw_close(w, '}');
     nx_jw_open(w, "document", '{');
     nx_jw_int(w, "number", c->number);

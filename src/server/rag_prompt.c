@@ -100,17 +100,26 @@ static nx_status make_plain(nx_rag_talk *t, nx_ids *out, nx_error *err)
     return encode(t->call, out, m, t->n_turns + 1, err);
 }
 
+/* The collection's own, or the one that fits the model: the small one that ships was trained on its own. */
 static nx_str template_of(const nx_rag_talk *t)
 {
-    return t->find.shelf ? nx_shelf_get_settings(t->find.shelf)->template : NX_STR("");
+    nx_str own = t->find.shelf ? nx_shelf_get_settings(t->find.shelf)->template : NX_STR("");
+    nx_str model = nx_str_of(t->call->model->name);
+
+    if (own.len) return own;
+    return nx_template_builtin(nx_rag_has_writer(t->call, model) ? model : NX_STR("nexus-mini"));
 }
 
 static nx_status build(nx_rag_talk *t, nx_rag_prompt *p, int32_t budget, nx_error *err)
 {
-    nx_status st = nx_rag_prompt_build(p, template_of(t), t->find.question, t->read, t->n_read,
-                                       budget, count_pair, t->call, err);
+    nx_status st;
 
-    if (!st && p->n_used == 0)
+    if (t->read == &t->lone)
+        return nx_rag_prompt_whole(p, template_of(t), t->find.question, &t->lone, budget,
+                                   count_pair, t->call, err);
+    st = nx_rag_prompt_build(p, template_of(t), t->find.question, t->read, t->n_read, budget,
+                             count_pair, t->call, err);
+    if (!st && p->n_in == 0)
         st =
             nx_fail(err, NX_ELIMIT,
                     "none of the passages fits with the question into %d tokens, which is what the "
@@ -171,14 +180,11 @@ static nx_status fill_lone(nx_rag_talk *t, nx_document *d, nx_error *err)
     nx_status st = keep(t, &d->source, err);
 
     if (!st) st = keep(t, &d->title, err);
-    t->lone = (nx_passage){.chunk = {.doc = d->id,
-                                     .text = text_of(&t->whole),
-                                     .source = d->source,
-                                     .title = d->title,
-                                     .end_pos = t->whole.len,
-                                     .place = d->place,
-                                     .origin = d->origin},
-                           .score = 1};
+    nx_passage_given(&t->lone, text_of(&t->whole), d->title, d->source);
+    t->lone.score = 1;
+    t->lone.chunk.doc = d->id;
+    t->lone.chunk.place = d->place;
+    t->lone.chunk.origin = d->origin;
     return st;
 }
 

@@ -82,22 +82,34 @@ void nx_rag_talk_settle(nx_rag_talk *t)
     t->settled = true;
     t->answer.max = ANSWER_MAX;
     /* An extract has its citations already. */
+    if (t->mode == NX_RAG_GENERATE && nx_answer_declines(text_of(&t->answer))) t->n_read = 0;
     if (t->mode == NX_RAG_GENERATE && t->n_read && t->answer.len &&
         nx_citations_read(&t->citations, &t->answer, t->read, t->n_read, &err))
         nx_log_error("%s: citations: %s", t->call->request_id, err.text);
     mark_used(t);
 }
 
+/* For people; without memory they aren't told. */
+static void say_why(nx_rag_talk *t)
+{
+    const nx_passages *p = t->find.passages;
+    nx_status          st = NX_OK;
+
+    t->why.max = NX_ERROR_TEXT_MAX;
+    if (p && p->n == 0)
+        st = nx_passages_why_none(&t->why, p, &t->find.asked, NULL);
+    else if (p)
+        st = nx_buf_addf(&t->why, NULL, "%zu passage%s found, none of them likely to answer (%.2f)",
+                         p->n, p->n == 1 ? " was" : "s were", (double)t->relevance);
+    if (st) nx_buf_clear(&t->why);
+}
+
 /* Nothing that answers: say so, and cite nothing. */
 static void not_there(nx_rag_talk *t)
 {
-    nx_error err;
-
     t->n_read = 0;
     nx_rag_talk_hear(t, NX_STR(NX_NOT_IN_DOCUMENTS));
-    t->why.max = NX_ERROR_TEXT_MAX;
-    if (!t->is_lone && nx_passages_why_none(&t->why, t->find.passages, &t->find.asked, &err))
-        nx_buf_clear(&t->why);
+    say_why(t);
     reply_direct(t);
 }
 
@@ -171,13 +183,10 @@ static void answer(nx_rag_talk *t)
 static void answer_from_context(nx_rag_talk *t)
 {
     t->is_lone = true;
-    t->lone = (nx_passage){.chunk = {.doc = nx_document_id(NX_STR("context")),
-                                     .text = t->context,
-                                     .source = NX_STR("context"),
-                                     .title = NX_STR("context"),
-                                     .end_pos = t->context.len,
-                                     .origin = NX_ORIGIN_TEXT},
-                           .score = 1};
+    nx_passage_given(&t->lone, t->context, NX_STR("context"), NX_STR("context"));
+    t->lone.score = 1;
+    t->lone.chunk.doc = nx_document_id(NX_STR("context"));
+    t->lone.chunk.origin = NX_ORIGIN_TEXT;
     t->read = &t->lone;
     t->n_read = 1;
     t->relevance = 1;

@@ -408,13 +408,21 @@ class Contract(harness.Case):
                                                  "mode": "generate", "max_new_tokens": 8})
         self.is_answer(got)
 
+    def reads(self, body):
+        """The sources that a model is given."""
+        got = events(self.s.post("/llm/rag/query", {**body, "mode": "generate", "stream": True,
+                                                    "max_new_tokens": 8}))
+        self.in_order(got)
+        return got[1]["sources"]
+
     def test_ask_from_a_context(self):
         text = "The harbour opens at five in the morning. The crane is painted green."
         got = self.ok("POST", "/llm/rag/query", {"query": "When does the harbour open?", "context": text,
-                                                 "mode": "generate", "max_new_tokens": 8})
+                                                 "mode": "extract"})
         self.is_answer(got)
-        self.assertEqual(got["num_sources"], 1)
-        self.assertEqual(got["sources"][0]["text"], text)
+        self.assertIn("five in the morning", got["answer"])
+        read = self.reads({"query": "When does the harbour open?", "context": text})
+        self.assertEqual([s["text"] for s in read], [text])
         long = self.s.post("/llm/rag/query", {"query": "When?", "context": text * 200, "mode": "generate"})
         self.assertEqual(long.status, 422, long)    # never cut in silence
 
@@ -424,10 +432,9 @@ class Contract(harness.Case):
                                                  "document_id": fees})
         self.is_answer(got)
         self.assertEqual({c["source"] for c in got["citations"]}, {"fees.txt"})
-        got = self.ok("POST", "/llm/rag/query", {"query": "What does storage cost?", "document_id": fees,
-                                                 "mode": "generate", "max_new_tokens": 8})
-        self.assertEqual(got["num_sources"], 1)
-        self.assertEqual(got["sources"][0]["metadata"]["end_pos"], len(TEXTS["fees.txt"]))
+        read, = self.reads({"query": "What does storage cost?", "document_id": fees})
+        self.assertEqual((read["metadata"]["start_pos"], read["metadata"]["end_pos"]),
+                         (0, len(TEXTS["fees.txt"])))
         self.refused("POST", "/llm/rag/query", {"query": "x", "document_id": "7"}, word="document_id")
         self.refused("POST", "/llm/rag/query", {"query": "x", "document_id": str(uuid.uuid4())}, 404)
 

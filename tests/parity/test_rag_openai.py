@@ -48,7 +48,7 @@ class Documents(harness.Case):
         u, d = a.url_citation, a.document
         self.assertRegex(content[u.start_index:u.end_index], rf"^\[{d['number']}\]$")
         self.assertEqual(text.encode()[d["start_pos"]:d["end_pos"]].decode(), d["text"])
-        self.assertRegex(u.url, url or rf"/rag/documents/{d['document_id']}/content\?range=\d+-\d+")
+        self.assertRegex(u.url, url or rf"/rag/documents/{d['document_id']}/content\?range=\d+-\d+&collection=\w+$")
 
     def test_whole(self):
         got = self.ask()
