@@ -129,12 +129,20 @@ static nx_status make_shelf(nx_library *l, nx_shelf **out, nx_str name, const nx
     return st ? st : nx_library_find(l, out, name, err);
 }
 
-static nx_status check_model(nx_shelf *s, nx_str want, nx_error *err)
+/* Is the shelf's model the one that is wanted, by this name or by one that stands for it ("fast")? */
+static nx_status check_model(nx_library *l, nx_shelf *s, nx_str want, nx_error *err)
 {
-    nx_str has = nx_shelf_get_settings(s)->model, name;
+    nx_str     has = nx_shelf_get_settings(s)->model;
+    nx_str     name = nx_collection_name(nx_shelf_collection(s));
+    nx_loaded *m = NULL;
+    nx_status  st;
 
-    name = nx_collection_name(nx_shelf_collection(s));
     if (!want.len || nx_str_eq(want, has)) return NX_OK;
+    st = nx_library_model(l, &m, want, err);
+    if (st) return st;
+    bool same = nx_str_eq(nx_str_of(m->name), has);
+    nx_library_give_back(l, m);
+    if (same) return NX_OK;
     return nx_fail(err, NX_EINVAL,
                    "collection %.*s was made for the model %.*s, not for %.*s: nexus reindex moves "
                    "it",
@@ -149,7 +157,7 @@ nx_status nx_library_make(nx_library *l, nx_shelf **out, nx_str name, const char
     nx_status  st = nx_library_find(l, out, name, &inner);
 
     if (!st) {
-        st = check_model(*out, nx_str_of(model), &inner);
+        st = check_model(l, *out, nx_str_of(model), &inner);
         if (st) nx_library_release(l, *out);
         if (st) *out = NULL;
     } else if (st == NX_ENOENT) {

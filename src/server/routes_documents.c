@@ -44,7 +44,7 @@
     "\"encoding\": \"utf-8\", \"origin\": \"file\", \"bytes\": 4210, \"text_bytes\": 4210, "       \
     "\"chunks\": 6, \"tokens\": 1034, \"indexed_at\": 1795648512, \"metadata\": {\"year\": 2026}}"
 
-static const nx_fields document = {.name = "RagDocument", .list = NX_LIST(DOCUMENT_FIELDS)};
+static const nx_fields document = {.name = "RagDocumentRecord", .list = NX_LIST(DOCUMENT_FIELDS)};
 
 static const nx_fields documents =
     NX_FIELDS("RagDocuments", NX_F_STRING("collection", NULL, .required = true),
