@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@
 #include "rag/ingest_in.h"
 #include "rag/shelf_in.h"
 
-enum { THREADS_MAX = 64, EMBED_AT_ONCE = 512, TRIES = 2 };
+enum { THREADS_MAX = 64, EMBED_AT_ONCE = 512, TRIES = 2, PACKED_RATIO = 10 };
 
 #define BUSY_BYTES_MAX ((size_t)24 << 20)
 
@@ -50,12 +51,26 @@ static void stop_all(nx_ingesting *r, const nx_error *why)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* What it may take in memory: files of these kinds are packed. */
+static size_t weight_of(const char *path, size_t bytes)
+{
+    static const char *const packed[] = {".gz", ".docx", ".pptx", ".xlsx", ".odt", ".epub", ".pdf"};
+    size_t                   n = strlen(path);
+
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
+        size_t k = strlen(packed[i]);
+        if (n > k && strcasecmp(path + n - k, packed[i]) == 0)
+            return bytes > BUSY_BYTES_MAX / PACKED_RATIO ? BUSY_BYTES_MAX : bytes * PACKED_RATIO;
+    }
+    return bytes < BUSY_BYTES_MAX ? bytes : BUSY_BYTES_MAX;
+}
+
 static nx_status make_job(nx_ingest_job *out, const char *path, const char *root, size_t bytes,
                           nx_error *err)
 {
     size_t n = strlen(path) + 1, k = strlen(root) + 1;
 
-    out->bytes = bytes;
+    out->bytes = weight_of(path, bytes);
     out->path = nx_alloc(n + k, 1);
     if (!out->path) return nx_fail(err, NX_ENOMEM, "a path");
     out->root = out->path + n;
@@ -100,7 +115,6 @@ static bool take_job(nx_ingesting *r, nx_ingest_job *job)
     }
     if (got && !r->stop) {
         *job = r->jobs[r->first];
-        if (job->bytes > BUSY_BYTES_MAX) job->bytes = BUSY_BYTES_MAX;
         r->first = (r->first + 1) % NX_INGEST_QUEUE;
         r->n--;
         r->bytes_busy += job->bytes;

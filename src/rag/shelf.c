@@ -318,8 +318,8 @@ static nx_status check_settings(const nx_shelf_settings *s, nx_error *err)
     if (s->model.len == 0 || s->model.len > MODEL_NAME_MAX || s->dim < 1 || s->dim > NX_DIM_MAX)
         return nx_fail(err, NX_EINVAL, "an embedding model of %zu letters and %d numbers",
                        s->model.len, s->dim);
-    if (s->language.len > LANGUAGE_MAX || s->chunking.limit <= 16)
-        return nx_fail(err, NX_EINVAL, "the model takes %d tokens, expected more than 16",
+    if (s->language.len > LANGUAGE_MAX || s->chunking.limit < 16)
+        return nx_fail(err, NX_EINVAL, "the model takes %d tokens, expected 16 or more",
                        s->chunking.limit);
     return NX_OK;
 }
