@@ -10,7 +10,7 @@
 
 /* Passages asked for: enough for ten different documents, and not more than makes a search look further than it
  * does for anybody. */
-enum { ASKED = 25, MODES = 3, MISSES_MAX = 100 };
+enum { ASKED = 25, MODES = 3 };
 
 static const char *const mode_names[MODES] = {"hybrid", "dense", "words"};
 

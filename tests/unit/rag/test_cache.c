@@ -3,6 +3,7 @@
  * they left the cache; many threads may ask. */
 #include <pthread.h>
 
+#include "base/alloc.h"
 #include "library_rig.h"
 #include "rag/cache.h"
 
@@ -176,6 +177,33 @@ static void test_bounds(void **state)
     library_close(&l);
 }
 
+static void test_memory(void **state)
+{
+    library            l;
+    nx_finds          *f;
+    const nx_passages *p;
+    nx_question        q = {.text = NX_STR("which valve"), .top_k = 3};
+    nx_status          st = NX_ENOMEM;
+
+    (void)state;
+    library_open(&l);
+    fill(&l, 10);
+    for (int64_t i = 0; nx_alloc_fail_after(i), nx_finds_create(&f, 10, 1 << 20, NULL); i++)
+        nx_alloc_fail_after(-1);
+    nx_alloc_fail_after(-1);
+    nx_snapshot *snap = nx_snapshot_take(nx_shelf_collection(l.shelf));
+    for (int64_t i = 0; st; i++) {
+        nx_alloc_fail_after(i);
+        st = nx_finds_retrieve(f, &p, l.shelf, snap, &q, NULL, &l.err);
+        nx_alloc_fail_after(-1);
+        assert_true(st ? st == NX_ENOMEM && !p : p->n == 3);
+    }
+    nx_snapshot_release(snap);
+    nx_finds_release(f, p);
+    nx_finds_destroy(f);
+    library_close(&l);
+}
+
 typedef struct asker {
     library  *l;
     nx_finds *f;
@@ -222,8 +250,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hits),   cmocka_unit_test(test_keys),    cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_bounds), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_hits),    cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_deep),    cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

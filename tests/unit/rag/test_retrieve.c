@@ -4,6 +4,7 @@
  * bytes. NX_TAG_SETS (1000) random sets of documents and callers. */
 #include <stdlib.h>
 
+#include "base/alloc.h"
 #include "library_rig.h"
 #include "rag/retrieve_in.h"
 
@@ -431,6 +432,35 @@ static void test_bridge(void **state)
     library_close(&l);
 }
 
+/* ---- When memory runs out ---- */
+
+static void test_memory(void **state)
+{
+    library     l;
+    nx_passages p;
+    float       v[DIM];
+    size_t      n;
+    nx_question q = {.text = NX_STR("which crawlers follow a link"), .top_k = 10};
+
+    (void)state;
+    library_open(&l);
+    const slip *s = few(&n);
+    library_put(&l, s, n);
+    q.vector = direction(v, 0, 1);
+    for (int64_t i = 0;; i++) {
+        nx_alloc_fail_after(i);
+        nx_status st = library_ask(&l, &p, &q);
+        nx_alloc_fail_after(-1);
+        if (!st) break;
+        assert_int_equal(st, NX_ENOMEM);
+        assert_null(p.passages);
+        assert_true(i < 10000);
+    }
+    assert_int_equal(p.n, 4);
+    nx_passages_free(&p);
+    library_close(&l);
+}
+
 /* ---- Words for people ---- */
 
 static void test_explain(void **state)
@@ -492,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_alike),    cmocka_unit_test(test_fold),
         cmocka_unit_test(test_join),     cmocka_unit_test(test_bridge),
         cmocka_unit_test(test_explain),  cmocka_unit_test(test_context),
+        cmocka_unit_test(test_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
