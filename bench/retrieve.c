@@ -11,6 +11,7 @@
  * --questions: each question of the set (tools/eval/pairs.py makes one) is embedded and asked, by meaning, by
  *   words, and by both: recall@5, MRR and nDCG@10 of the documents. Then --runs of them are timed as a server
  *   answers them, one after the other, nothing cached: the embedding, the plans, the rest, and all together.
+ *   --tag: asked by a key with this access tag: what has it, or none.
  *   --busy: meanwhile a thread embeds chunks without a pause, as indexing does.
  * Output: key=value on stdout; test,figure,value with --csv, behind what is there.
  */
@@ -35,7 +36,7 @@
 enum { TOP_K = 25, TIMED_K = 5, MODES = 3, EMBED_AT_ONCE = 64, PATH_BYTES = 4096 };
 
 typedef struct options {
-    const char *dir, *docs, *questions, *model, *csv;
+    const char *dir, *docs, *questions, *model, *csv, *tag;
     int         threads, runs, limit, batch;
     bool        noise, busy;
 } options;
@@ -277,6 +278,25 @@ static void measure(rig *r, const nx_question_set *set, nx_snapshot *snap, float
 
 /* ---- Timing ---- */
 
+/* What a key with that tag may see; as the server makes it. */
+typedef struct caller {
+    nx_filter    filter;
+    nx_condition may[2];
+    nx_str       tag;
+} caller;
+
+static const nx_filter *make_caller(caller *c, const char *tag)
+{
+    if (!tag) return NULL;
+    c->tag = nx_str_of(tag);
+    c->may[0] = (nx_condition){.kind = NX_COND_TEXT_ANY, .texts = &c->tag, .n_texts = 1};
+    c->may[1] = (nx_condition){.kind = NX_COND_EMPTY};
+    for (int i = 0; i < 2; i++)
+        if (nx_path_parse(&c->may[i].path, NX_STR("access_tags"), NULL)) die("tag", "no path");
+    c->filter = (nx_filter){.should = c->may, .n_should = 2};
+    return &c->filter;
+}
+
 typedef struct busy {
     rig        *r;
     atomic_bool stop;
@@ -336,17 +356,19 @@ static void time_all(rig *r, const nx_question_set *set, nx_snapshot *snap, floa
     int       n = r->o->runs;
     double   *t = nx_calloc((size_t)n * 4, sizeof *t);
     busy      b = {.r = r};
+    caller    who;
     pthread_t thread;
     nx_error  err;
     int64_t   began = nx_clock_ns();
 
+    const nx_filter *filter = make_caller(&who, r->o->tag);
     if (!t) die("times", "no memory");
     if (r->o->busy && pthread_create(&thread, NULL, keep_busy, &b)) die("thread", strerror(errno));
     for (int i = 0; i < n; i++) {
         const nx_gold *g = &set->list[(size_t)i % set->n];
-        nx_question    q = {.text = g->question, .vector = vector, .top_k = TIMED_K};
-        nx_passages    p;
-        int64_t        from = nx_clock_ns();
+        nx_question q = {.text = g->question, .vector = vector, .top_k = TIMED_K, .filter = filter};
+        nx_passages p;
+        int64_t     from = nx_clock_ns();
         embed(r, vector, g->question);
         int64_t embedded = nx_clock_ns();
         if (nx_retrieve(&p, r->shelf, snap, &q, r->pool, &err)) die("search", err.text);
@@ -394,7 +416,7 @@ static int usage(void)
     fprintf(
         stderr,
         "usage: bench_retrieve DIR [--docs FOLDER] [--noise] [--limit N] [--questions FILE]\n"
-        "       [--runs N] [--busy] [--model MODEL] [--threads N] [--batch ROWS] [--csv FILE]\n");
+        "       [--runs N] [--busy] [--model MODEL] [--threads N] [--batch ROWS] [--tag TAG] [--csv FILE]\n");
     return 2;
 }
 
@@ -425,6 +447,8 @@ static bool parse(options *o, int argc, char **argv)
             o->runs = atoi(value);
         else if (strcmp(argv[i], "--limit") == 0)
             o->limit = atoi(value);
+        else if (strcmp(argv[i], "--tag") == 0)
+            o->tag = value;
         else if (strcmp(argv[i], "--batch") == 0)
             o->batch = atoi(value);
         else if (strcmp(argv[i], "--threads") == 0)
