@@ -110,28 +110,38 @@ static float weigh(const float *f, const float *w, size_t n, float bias)
     return logistic(bias);
 }
 
+/* Fitted by tools/eval/calibrate.py; those that aren't named weigh nothing: they didn't help on questions that were
+ * kept aside. */
 float nx_relevance_weigh(const float f[NX_REL_FEATURES])
 {
-    static const float w[NX_REL_FEATURES] = {5.0f,  1.0f,  3.0f, 1.0f, -1.5f,
-                                             -1.0f, -1.5f, 0.5f, 0.3f, 0.0f};
+    static const float w[NX_REL_FEATURES] = {
+        [NX_REL_COSINE] = 2.22f,        [NX_REL_COSINE_MEAN] = 2.34f, [NX_REL_SHARE_ALL] = 2.60f,
+        [NX_REL_MISSING_NAME] = -0.67f, [NX_REL_AGREE] = 1.09f,
+    };
 
-    return weigh(f, w, NX_REL_FEATURES, -3.8f);
+    return weigh(f, w, NX_REL_FEATURES, -3.63f);
 }
 
 float nx_unit_weigh(const float f[NX_UNIT_FEATURES])
 {
-    static const float w[NX_UNIT_FEATURES] = {2.0f, 2.0f, 5.0f,  1.0f, -0.5f, 0.5f,
-                                              1.0f, 0.0f, -1.0f, 0.5f, 0.5f,  0.5f};
+    static const float w[NX_UNIT_FEATURES] = {
+        [NX_UNIT_SHARE] = 1.57f,    [NX_UNIT_SHARE_LEAD] = 1.31f, [NX_UNIT_COSINE] = 2.67f,
+        [NX_UNIT_WANT] = 0.59f,     [NX_UNIT_WANT_NOT] = -0.14f,  [NX_UNIT_RANK] = 1.96f,
+        [NX_UNIT_PASSAGE] = -0.74f, [NX_UNIT_LINE] = 0.23f,       [NX_UNIT_SHORT] = -0.71f,
+        [NX_UNIT_LENGTH] = 0.89f,   [NX_UNIT_NAMES] = 0.29f,      [NX_UNIT_NEW] = -1.52f,
+    };
 
-    return weigh(f, w, NX_UNIT_FEATURES, -5.5f);
+    return weigh(f, w, NX_UNIT_FEATURES, -4.99f);
 }
 
 float nx_found_weigh(const float f[NX_FOUND_FEATURES])
 {
-    static const float w[NX_FOUND_FEATURES] = {3.0f, 1.0f, 2.0f, 0.5f, -1.5f, -1.0f, -1.5f, 0.5f,
-                                               0.3f, 0.0f, 1.0f, 2.0f, 0.5f,  0.5f,  -0.5f};
+    static const float w[NX_FOUND_FEATURES] = {
+        [NX_REL_COSINE] = 2.50f,  [NX_REL_SHARE_ALL] = 1.33f, [NX_REL_MISSING_NAME] = -0.62f,
+        [NX_FOUND_SCORE] = 1.64f, [NX_FOUND_COSINE] = 2.36f,  [NX_FOUND_SHARE_LEAD] = 1.71f,
+    };
 
-    return weigh(f, w, NX_FOUND_FEATURES, -4.5f);
+    return weigh(f, w, NX_FOUND_FEATURES, -3.83f);
 }
 
 float nx_relevance(const nx_question *q, const nx_passages *passages)
