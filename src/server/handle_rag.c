@@ -41,6 +41,10 @@ static void read_find(nx_rag_find *f, nx_call *c, const nx_rag_settings *now)
     if (nx_field_get(body, "top_k")) f->top_k = (int32_t)nx_field_int(fields, body, "top_k");
     if (nx_field_get(body, "min_score"))
         f->min_score = (float)nx_field_number(fields, body, "min_score");
+    else if (f->mode == NX_SEARCH_WORDS)
+        f->min_score = 0;
+    /* 0 is no bound at all: what words found is told also where its vector isn't made yet. */
+    f->has_min_score = f->min_score > 0;
 }
 
 static bool find(nx_rag_find *f, nx_call *c)

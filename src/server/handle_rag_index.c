@@ -7,6 +7,7 @@
  * Thread: the store's desk, a document or a batch of vectors at a time; others come in between.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -30,7 +31,8 @@ typedef struct indexing {
     nx_call       *call;
     nx_rag_find    find;
     const nx_json *documents; /* [n] */
-    size_t         n, done;
+    const nx_str  *sources;   /* [n] of them, sorted */
+    size_t         n, done, n_ready;
     nx_point_id   *ids; /* [n] */
     uint64_t       n_chunks;
     int32_t        n_waits;
@@ -98,12 +100,33 @@ static nx_str source_in(const nx_json *document)
     return v && v->type == NX_JSON_STRING ? v->text : NX_STR("");
 }
 
+static int by_text(const void *pa, const void *pb)
+{
+    const nx_str *a = pa, *b = pb;
+    size_t        n = a->len < b->len ? a->len : b->len;
+    int           d = n ? memcmp(a->p, b->p, n) : 0;
+
+    return d ? d : a->len < b->len ? -1 : a->len > b->len;
+}
+
+static bool sort_sources(indexing *x)
+{
+    nx_str *list = nx_arena_alloc(&x->call->kept, x->n, sizeof *list);
+
+    if (!list) return false;
+    for (size_t i = 0; i < x->n; i++) list[i] = source_in(&x->documents[i]);
+    qsort(list, x->n, sizeof *list, by_text);
+    x->sources = list;
+    return true;
+}
+
 static bool is_shared(const indexing *x, nx_str source)
 {
-    size_t n = 0;
+    const nx_str *at = bsearch(&source, x->sources, x->n, sizeof *at, by_text);
+    size_t        i = at ? (size_t)(at - x->sources) : 0;
 
-    for (size_t i = 0; i < x->n && n < 2; i++) n += nx_str_eq(source_in(&x->documents[i]), source);
-    return n > 1;
+    return at &&
+           ((i > 0 && nx_str_eq(at[-1], source)) || (i + 1 < x->n && nx_str_eq(at[1], source)));
 }
 
 static nx_status keep(indexing *x, nx_str *out, nx_error *err, const char *fmt, ...)
@@ -273,6 +296,7 @@ static nx_status put_next(indexing *x, nx_error *err)
 
 /* ---- Vectors ---- */
 
+/* They become ready in the order of their coming: those that are aren't looked at again. */
 static nx_status all_ready(indexing *x, bool *out, nx_error *err)
 {
     nx_snapshot  *snap = nx_snapshot_take(nx_shelf_collection(x->find.shelf));
@@ -280,14 +304,13 @@ static nx_status all_ready(indexing *x, bool *out, nx_error *err)
     nx_document   d;
     nx_status     st = NX_OK;
 
-    *out = true;
-    for (size_t i = 0; !st && *out && i < x->n; i++) {
-        st = nx_shelf_get(x->find.shelf, snap, &d, &copy, x->ids[i], NULL, err);
-        if (st == NX_ENOENT)
-            st = NX_OK; /* taken away meanwhile */
-        else if (!st)
-            *out = d.state != NX_DOCUMENT_WORDS;
+    for (; x->n_ready < x->n; x->n_ready++) {
+        st = nx_shelf_get(x->find.shelf, snap, &d, &copy, x->ids[x->n_ready], NULL, err);
+        if (st == NX_OK && d.state == NX_DOCUMENT_WORDS) break;
+        if (st && st != NX_ENOENT) break;
+        st = NX_OK; /* also of one that somebody took away meanwhile */
     }
+    *out = x->n_ready == x->n;
     nx_point_copy_free(&copy);
     nx_snapshot_release(snap);
     return st;
@@ -395,7 +418,8 @@ static void begin(nx_call *c)
     *x = (indexing){.call = c, .documents = list->array.items, .n = list->array.n, .ids = ids};
     x->find = (nx_rag_find){.call = c, .collection = nx_rag_collection_of(c)};
     nx_call_retain(c); /* until the end */
-    if (open_or_make(x, &err))
+    nx_status st = sort_sources(x) ? open_or_make(x, &err) : nx_fail(&err, NX_ENOMEM, "sources");
+    if (st)
         refuse(x, &err, "collection_name");
     else
         nx_desk_post(c->server->vault.desk, &c->task, put, x);

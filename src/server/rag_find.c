@@ -161,7 +161,9 @@ nx_status nx_rag_find_run(nx_rag_find *f, nx_error *err)
 
 float nx_rag_score(const nx_passage *p)
 {
-    return p->has_dense ? p->dense : p->score;
+    float score = p->has_dense ? p->dense : p->score;
+
+    return score > 0 ? score : 0;
 }
 
 nx_str nx_rag_cut(nx_str text, size_t n)

@@ -58,7 +58,7 @@ void nx_rag_find_free(nx_rag_find *f); /* zeroed: does nothing */
 
 /* ---- For those who write passages ---- */
 
-/* What it is compared by, where min_score counts: the cosine, if there is one. */
+/* The cosine, if there is one; 0 where that is less. */
 float nx_rag_score(const nx_passage *p);
 
 /* {"chunk_id", "start_pos", "end_pos", "chunk_size", "doc_id", "source", ...} and what the caller had given

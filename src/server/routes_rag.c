@@ -56,12 +56,12 @@ static const nx_fields metadata = {
         NX_F_STRING("place", "What page counts: page, slide or sheet.")),
 };
 
-static const nx_fields found_document =
-    NX_FIELDS("RagFoundDocument", NX_F_STRING("text", "As it stands there.", .required = true),
-              NX_F_NUMBER("score", "The cosine of question and text.", .required = true),
-              NX_F_STRING("id", "Of the passage.", .required = true),
-              NX_F_OBJECT("metadata", "Unless include_metadata is false.", .fields = &metadata),
-              NX_F_STRING("explain", "Where it was asked for: why it was found."));
+static const nx_fields found_document = NX_FIELDS(
+    "RagFoundDocument", NX_F_STRING("text", "As it stands there.", .required = true),
+    NX_F_NUMBER("score", "The cosine of question and text; 0 where it is less.", .required = true),
+    NX_F_STRING("id", "Of the passage.", .required = true),
+    NX_F_OBJECT("metadata", "Unless include_metadata is false.", .fields = &metadata),
+    NX_F_STRING("explain", "Where it was asked for: why it was found."));
 
 #define METADATA_EXAMPLE                                                                           \
     "{\"chunk_id\": 0, \"start_pos\": 0, \"end_pos\": 51, \"start_char\": 0, \"end_char\": 51, "   \
@@ -263,7 +263,7 @@ static const nx_fields ask_request = NX_FIELDS(
 static const nx_fields source = NX_FIELDS(
     "RagSource", NX_F_INT("number", "As the answer cites it: [1].", .required = true),
     NX_F_STRING("text", "Its first 200 characters.", .required = true),
-    NX_F_NUMBER("score", "The cosine of question and text.", .required = true),
+    NX_F_NUMBER("score", "The cosine of question and text; 0 where it is less.", .required = true),
     NX_F_OBJECT("metadata", NULL, .required = true, .fields = &metadata),
     NX_F_BOOL("used", "Does the answer cite it? Absent in a stream, where it isn't known yet."));
 

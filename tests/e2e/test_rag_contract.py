@@ -172,10 +172,18 @@ class Contract(harness.Case):
         self.assertRegex(none["message"], r"0\.7")
         self.assertRegex(none["message"], r"best")
         everything = self.ok("POST", "/rag/search", {"query": QUESTION, "min_score": 0})
-        self.assertGreaterEqual(everything["num_results"], 2)
+        self.assertEqual(everything["num_results"], len(TEXTS), "0 is no bound")
+        self.assertTrue(all(d["score"] >= 0 for d in everything["documents"]))
         for least in (0.3, 0.5, 1):
             got = self.ok("POST", "/rag/search", {"query": QUESTION, "min_score": least})
             self.assertTrue(all(d["score"] >= least for d in got["documents"]), got)
+
+    def test_search_by_words_alone_has_no_bound_unless_given(self):
+        got = self.ok("POST", "/rag/search", {"query": "courier", "search": "words"})
+        self.assertEqual(got["documents"][0]["metadata"]["source"], "locker.txt")
+        self.assertEqual(got["config"]["min_score"], 0)
+        self.assertEqual(self.ok("POST", "/rag/search", {"query": "courier", "search": "words",
+                                                         "min_score": 1})["num_results"], 0)
 
     def test_search_honours_top_k(self):
         for k in (1, 2, 3):
