@@ -128,7 +128,11 @@ static nx_status extract(nx_rag_talk *t, nx_error *err)
         t->confidence = x.confidence;
         t->citations = x.citations;
         x.citations = (nx_citations){0};
-        if (!x.found) t->n_read = 0;
+        if (!x.found) {
+            t->n_read = 0;
+            t->relevance = x.confidence;
+            say_why(t);
+        }
     }
     nx_extracted_free(&x);
     return st;
@@ -229,7 +233,8 @@ static void find(nx_rag_talk *t)
     t->read = t->find.passages->passages;
     t->n_read = t->find.passages->n;
     if (t->n_read) t->relevance = nx_relevance(&t->find.asked, t->find.passages);
-    if (t->n_read == 0 || t->relevance < NX_RELEVANT)
+    /* Sentences judge by themselves, and know more. */
+    if (t->n_read == 0 || (t->mode != NX_RAG_EXTRACT && t->relevance < NX_RELEVANT))
         not_there(t);
     else
         answer(t);
