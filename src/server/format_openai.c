@@ -238,12 +238,13 @@ static void chat_open(nx_answer *a, nx_buf *out)
 static void chat_piece(nx_answer *a, int32_t i, nx_buf *out)
 {
     nx_answer_job *j = &a->jobs[i];
+    nx_str         text = {j->news.text.data, j->news.text.len};
     nx_jw          w = begin(a, CHUNK);
 
-    if (a->call->rag) nx_rag_talk_hear(a->call->rag, (nx_str){j->news.text.data, j->news.text.len});
+    if (a->call->rag) text = nx_rag_talk_hear(a->call->rag, text);
     open_choice(&w, i);
     nx_jw_open(&w, "delta", '{');
-    nx_jw_string(&w, "content", (nx_str){j->news.text.data, j->news.text.len});
+    nx_jw_string(&w, "content", text);
     nx_jw_close(&w, '}');
     chat_logprobs(&w, a, j);
     close_choice(&w, NULL);

@@ -300,11 +300,9 @@ static void stream_open(nx_answer *a, nx_buf *out)
 
 static void stream_piece(nx_answer *a, int32_t i, nx_buf *out)
 {
-    nx_str text = text_of(&a->jobs[i].news.text);
+    nx_str text = nx_rag_talk_hear(a->call->rag, text_of(&a->jobs[i].news.text));
 
-    if (text.len == 0) return;
-    nx_rag_talk_hear(a->call->rag, text);
-    token_event(text, out);
+    if (text.len) token_event(text, out);
 }
 
 static void stream_last(nx_answer *a, nx_buf *out)

@@ -56,11 +56,13 @@ static void reply_direct(nx_rag_talk *t)
 
 /* ---- The text of the answer ---- */
 
-void nx_rag_talk_hear(nx_rag_talk *t, nx_str text)
+nx_str nx_rag_talk_hear(nx_rag_talk *t, nx_str text)
 {
     t->answer.max = ANSWER_MAX;
+    while (t->answer.len == 0 && text.len && strchr(" \t\r\n", *text.p)) text.p++, text.len--;
     if (text.len && nx_buf_add(&t->answer, text.p, text.len, NULL))
         nx_log_warn("%s: an answer too long for its citations", t->call->request_id);
+    return text;
 }
 
 static void mark_used(nx_rag_talk *t)

@@ -74,8 +74,8 @@ void nx_rag_talk_free(nx_rag_talk *t); /* NULL does nothing */
 /* A model that the server would ask, and whether it is more than the small one that ships. */
 bool nx_rag_has_writer(nx_call *c, nx_str model);
 
-/* More text of the answer, as it comes. */
-void nx_rag_talk_hear(nx_rag_talk *t, nx_str text);
+/* More text of the answer, as it comes; returns what of it is kept: blanks before the first word aren't. */
+nx_str nx_rag_talk_hear(nx_rag_talk *t, nx_str text);
 /* The answer is whole: read its citations. Again: does nothing. */
 void nx_rag_talk_settle(nx_rag_talk *t);
 

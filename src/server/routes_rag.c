@@ -75,7 +75,7 @@ static const nx_fields found_document = NX_FIELDS(
 /* ---- /rag/index ---- */
 
 static const nx_fields given_document = NX_FIELDS(
-    "RagDocument", NX_F_STRING("text", "The text.", .required = true, .range = NX_FROM(1)),
+    "RagGivenDocument", NX_F_STRING("text", "The text.", .required = true, .range = NX_FROM(1)),
     NX_F_OBJECT("metadata",
                 "Anything. \"id\", \"doc_id\" or \"source\" say which document it is: one that is "
                 "there already is replaced. \"title\" is its title.",
