@@ -385,5 +385,5 @@ bool nx_rag_has_writer(nx_call *c, nx_str model)
     looking l = {.wanted = model};
 
     nx_models_visit(c->server->models, look, &l);
-    return l.found && !l.small;
+    return l.found ? !l.small : model.len > 0; /* one that isn't there is to be asked, and missed */
 }

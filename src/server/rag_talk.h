@@ -71,7 +71,8 @@ struct nx_rag_talk {
 void nx_rag_talk_start(nx_rag_talk *t);
 void nx_rag_talk_free(nx_rag_talk *t); /* NULL does nothing */
 
-/* A model that the server would ask, and whether it is more than the small one that ships. */
+/* Is the model that would be asked (empty: the first that generates) more than the small one that ships? True
+ * also of a name that isn't there. */
 bool nx_rag_has_writer(nx_call *c, nx_str model);
 
 /* More text of the answer, as it comes; returns what of it is kept: blanks before the first word aren't. */

@@ -458,6 +458,7 @@ class Contract(harness.Case):
                       {"history": [{"role": "user"}]}):
             self.refused("POST", "/llm/rag/query", {"query": "x", **wrong})
         self.refused("POST", "/llm/rag/query", {}, word="query")
+        self.refused("POST", "/llm/rag/query", {"query": "x", "model": "nobody"}, 404, "nobody")
         for right in ({"max_new_tokens": 1}, {"max_new_tokens": 4096}, {"temperature": 0}, {"temperature": 2}):
             self.ok("POST", "/llm/rag/query", {"query": QUESTION, **right})
 

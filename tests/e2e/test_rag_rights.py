@@ -81,6 +81,7 @@ class Rights(unittest.TestCase):
             self.leaks_nothing(got, hidden, f"{tags} {what}")
         self.counts(key, name, seen)
         self.finds_what_it_may(key, name, seen)
+        self.opens(key, name, seen, hidden)
 
     def every_route(self, key, name, question, about, documents):
         """(what, answer) of all that reads. The words of the question are those of hidden documents, and
@@ -149,6 +150,20 @@ class Rights(unittest.TestCase):
             got = self.ok(key, "POST", "/rag/search", {"query": d.secret, "collection_name": name, "min_score": 0,
                                                        "search": "words"}).json
             self.assertEqual(got["documents"][0]["metadata"]["source"], f"{d.secret}.txt")
+
+    def opens(self, key, name, seen, hidden):
+        """Documents one by one, by ids that the caller may have from anybody."""
+        got = self.ok(key, "GET", f"/rag/documents?collection={name}&limit=1000")
+        self.leaks_nothing(got, hidden, "documents")
+        self.assertEqual((got.json["total"], len(got.json["documents"])), (len(seen), len(seen)))
+        for d, status in [(d, 404) for d in hidden[:3]] + [(d, 200) for d in seen[:1]]:
+            for what in ("", "/chunks", "/content"):
+                for query in (f"?collection={name}", ""):
+                    path = f"/rag/documents/{self.ids[d.secret]}{what}{query}"
+                    self.leaks_nothing(self.ok(key, "GET", path, status=status), hidden, path)
+        for d in hidden[:1]:
+            path = f"/rag/documents/{self.ids[d.secret]}?collection={name}"
+            self.leaks_nothing(self.ok(key, "DELETE", path, status=404), hidden, path)
 
     # ---- Pairs ----
 
