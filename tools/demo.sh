@@ -77,11 +77,12 @@ ask 'How much does Brightlatch want per month in its new offer?'
 cat <<END
 
 
-Now with your own:
-
-  $program index ~/your/folder --collection mine     run it again, and only changes are read
+Now with your own; run it again, and only what changed is read:
+  $program index ~/your/folder --collection mine
   $program ask 'your question' --collection mine
   $program chat --rag mine
-  $program serve -m Qwen/Qwen3-4B                    a larger model writes answers in its own words;
-                                                      nexus pull Qwen/Qwen3-4B fetches it first
+
+The model that ships is small, so these answers are sentences of the documents. A larger one writes its own:
+  $program pull Qwen/Qwen3-4B
+  $program ask 'your question' --collection mine -m Qwen/Qwen3-4B
 END

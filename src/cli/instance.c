@@ -57,7 +57,7 @@ static nx_status run_own(nx_instance *i, const char *data, nx_error *err)
     snprintf(socket, sizeof socket, "%.2000s/command.sock", i->dir.path);
     o.data = data;
     o.unix_path = socket; /* and no port */
-    o.quiet = true;
+    o.inside = true;
     if (i->models) {
         o.models = i->models->list.specs;
         o.n_models = i->models->list.n;

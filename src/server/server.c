@@ -137,7 +137,7 @@ static nx_status open_models(nx_server *s, nx_error *err)
     nx_models_options o = {.opener = s->opt.opener,
                            .memory_bytes = s->opt.memory_bytes,
                            .keep_alive_s = s->opt.keep_alive_s,
-                           .quiet = s->opt.quiet};
+                           .quiet = s->opt.inside};
     nx_status         st = nx_metrics_create(&s->metrics, &mo, err);
 
     o.metrics = s->metrics;
@@ -301,7 +301,7 @@ nx_status nx_server_start(nx_server **out, const nx_server_options *o, nx_error 
              (unsigned)(nx_random_seed() & 0xFFFFFFFF));
     nx_status st = create_parts(s, err);
     /* Before the listeners, so that nobody finds a server whose model nobody loads. */
-    if (!st && o->n_models) st = nx_models_load(s->models, NX_STR(""), err);
+    if (!st && o->n_models && !o->inside) st = nx_models_load(s->models, NX_STR(""), err);
     if (!st) st = listen_all(s, err);
     if (!st) {
         s->has_ticker = pthread_create(&s->ticker, NULL, tick_main, s) == 0;

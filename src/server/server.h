@@ -52,12 +52,12 @@ typedef struct nx_server_options {
     size_t                 points_body_max; /* bytes of a request to a collection */
     uint64_t               memory_bytes;
     int32_t                keep_alive_s;
-    bool                   quiet;          /* say nothing of models that come and go */
-    int32_t                max_new_tokens; /* of the /llm routes: 4096, or more */
-    int32_t                drain_s;
-    const char            *access_log; /* a file; "-": stdout; NULL: none */
-    bool                   log_prompts;
-    nx_httpd_options       http;
+    bool    inside; /* a command's own: models are loaded when they are wanted, and in silence */
+    int32_t max_new_tokens; /* of the /llm routes: 4096, or more */
+    int32_t drain_s;
+    const char      *access_log; /* a file; "-": stdout; NULL: none */
+    bool             log_prompts;
+    nx_httpd_options http;
 } nx_server_options;
 
 void nx_server_options_default(nx_server_options *o);
