@@ -30,6 +30,7 @@ typedef struct making {
     nx_words            *words; /* of text */
     uint32_t             row;
     uint64_t             n_texts; /* of this row */
+    bool                 filled;  /* this row: something that is neither null nor [] */
     nx_error            *err;
     nx_status            st;
 } making;
@@ -103,6 +104,8 @@ static bool add_at_path(void *ctx, nx_value v)
     nx_value      item;
     nx_str        key;
 
+    m->filled |= nx_value_kind_of(v) != NX_VALUE_NULL &&
+                 !(nx_value_kind_of(v) == NX_VALUE_ARRAY && !nx_value_count(v));
     if (nx_value_kind_of(v) != NX_VALUE_ARRAY)
         add_value(m, v);
     else
@@ -123,6 +126,7 @@ static nx_status add_payload(making *m, const nx_path *path, nx_value payload, b
     uint64_t before = n_entries(m->x);
 
     m->n_texts = 0;
+    m->filled = false;
     nx_path_visit(path, payload, add_at_path, m);
     *has = n_entries(m->x) > before;
     return m->st;
@@ -130,7 +134,7 @@ static nx_status add_payload(making *m, const nx_path *path, nx_value payload, b
 
 static uint64_t bytes_of(const nx_index *x, uint64_t n_rows)
 {
-    return sizeof *x + x->identity.cap + (n_rows + 63) / 64 * 8 + nx_terms_bytes(&x->terms) +
+    return sizeof *x + x->identity.cap + (n_rows + 63) / 64 * 16 + nx_terms_bytes(&x->terms) +
            nx_ranks_bytes(&x->ints) + nx_ranks_bytes(&x->numbers);
 }
 
@@ -150,6 +154,7 @@ static nx_status add_rows(making *m, nx_seg *s, const nx_path *path)
             m->x->any[i / 64] |= (uint64_t)1 << i % 64;
             m->x->n_any++;
         }
+        if (!st && m->filled) m->x->filled[i / 64] |= (uint64_t)1 << i % 64;
         if (!st && i % 1024 == 0 &&
             atomic_load_explicit(&bytes_all, memory_order_relaxed) +
                     bytes_of(m->x, s->head.n_rows) >
@@ -167,7 +172,8 @@ static nx_status fill(nx_index *x, nx_seg *s, const nx_index_spec *spec, nx_erro
     nx_status st = nx_path_parse(&path, spec->path, err);
 
     x->any = nx_calloc((size_t)(s->head.n_rows + 63) / 64 + 1, sizeof *x->any);
-    if (!x->any) st = nx_fail(err, NX_ENOMEM, "an index");
+    x->filled = nx_calloc((size_t)(s->head.n_rows + 63) / 64 + 1, sizeof *x->filled);
+    if (!x->any || !x->filled) st = nx_fail(err, NX_ENOMEM, "an index");
     if (!st && spec->kind == NX_INDEX_TEXT) st = nx_words_create(&m.words, &spec->words, err);
     if (!st) st = add_rows(&m, s, &path);
     if (!st) st = nx_terms_finish(&x->terms, err);
@@ -186,6 +192,7 @@ static void free_index(nx_index *x)
     nx_ranks_free(&x->ints);
     nx_ranks_free(&x->numbers);
     nx_free(x->any);
+    nx_free(x->filled);
     nx_free(x);
 }
 

@@ -37,8 +37,10 @@ struct nx_index {
     nx_ranks  ints, numbers; /* numbers: times and cells, too */
     uint64_t *any;           /* a bit for each row that has an entry; n_any of them */
     uint64_t  n_any;
-    bool      many; /* some row has several texts: all words may be there, but in no text */
-    uint64_t  bytes;
+    uint64_t
+            *filled; /* a bit for each row that isn't empty there, whatever it has: NX_COND_EMPTY */
+    bool     many;   /* some row has several texts: all words may be there, but in no text */
+    uint64_t bytes;
 };
 
 /* The index, made now where there is none; *out NULL: go on without. It lives as long as the segment.

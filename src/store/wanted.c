@@ -372,6 +372,20 @@ static nx_status set_of_vector(const finding *f, set *out, const nx_condition *c
     return st;
 }
 
+/* Rows that have nothing at the path. Not within NESTED: there one item may lack what another has. */
+static nx_status set_of_empty(const finding *f, set *out, const nx_condition *c)
+{
+    const nx_index_spec *spec = nx_bound_index(f->bound, c, NULL);
+    const nx_index      *x = NULL;
+    nx_status            st = spec ? nx_seg_index(f->s, &x, spec, f->err) : NX_OK;
+
+    if (st || !x) return st;
+    st = full_bits(f, &out->bits);
+    for (size_t i = 0; !st && i < f->n_words; i++) out->bits[i] &= ~x->filled[i];
+    out->exact = true;
+    return st;
+}
+
 static nx_status set_of_filter(const finding *f, set *out, const nx_filter *filter, bool nested);
 
 static nx_status set_of(const finding *f, set *out, const nx_condition *c, bool nested)
@@ -388,6 +402,7 @@ static nx_status set_of(const finding *f, set *out, const nx_condition *c, bool 
         return st;
     case NX_COND_ID: st = set_of_ids(f, out, c); break;
     case NX_COND_VECTOR: st = set_of_vector(f, out, c); break;
+    case NX_COND_EMPTY: return nested ? NX_OK : set_of_empty(f, out, c);
     default:
         st = lists_of(f, &l, c);
         if (!st && l.known) st = set_of_lists(f, out, &l);
