@@ -304,12 +304,12 @@ static nx_status settle(reader *r, const mark *m)
 
 /* ---- An answer without marks ---- */
 
-/* The passage that a sentence of the answer is taken from; r->n: none. */
+/* The passage that holds a sentence of the answer, word for word; r->n: none. Most of its words aren't enough: a
+ * small model that loses the thread does so in words of the passages. */
 static nx_status origin(reader *r, nx_str said, nx_citation *c)
 {
     nx_wordset words = {0};
     size_t     begin, end;
-    float      best = 0;
     nx_status  st = nx_wordset_read(&words, r->words, said, r->err);
 
     c->passage = r->n;
@@ -321,21 +321,6 @@ static nx_status origin(reader *r, nx_str said, nx_citation *c)
         c->quoted = true;
         place(c, &r->passages[i], begin, end);
         break;
-    }
-    for (size_t i = 0; i < r->n && !st && words.n >= 4 && !c->quoted; i++) {
-        float share;
-        st = nx_passage_best_sentence(r->passages[i].chunk.text, r->words, &words, &begin, &end,
-                                      r->err);
-        if (st) break;
-        nx_wordset held = {0};
-        nx_str     one = {r->passages[i].chunk.text.p + begin, end - begin};
-        st = nx_wordset_read(&held, r->words, one, r->err);
-        share = (float)nx_wordset_common(&words, &held) / (float)words.n;
-        nx_wordset_free(&held);
-        if (st || share < 0.8f || share <= best) continue;
-        best = share;
-        c->passage = i;
-        place(c, &r->passages[i], begin, end);
     }
     nx_wordset_free(&words);
     return st;
