@@ -24,20 +24,28 @@ static nx_search_mode search_mode(nx_str word)
     return nx_str_eq(word, NX_STR("words")) ? NX_SEARCH_WORDS : NX_SEARCH_HYBRID;
 }
 
+/* "" also of a field that this route doesn't have. */
+static nx_str text_in(const nx_call *c, const char *name)
+{
+    bool has = nx_field_find(c->route->request, nx_str_of(name)) != NULL;
+
+    return has ? nx_field_string(c->route->request, c->body, name) : NX_STR("");
+}
+
 static void read_find(nx_rag_find *f, nx_call *c, const nx_rag_settings *now)
 {
     const nx_fields *fields = c->route->request;
-    const nx_json   *body = c->body;
+    const nx_json   *body = nx_field_find(fields, NX_STR("top_k")) ? c->body : NULL;
 
     *f = (nx_rag_find){.call = c,
                        .collection = nx_rag_collection_of(c),
-                       .question = nx_field_string(fields, body, "query"),
+                       .question = text_in(c, "query"),
                        .top_k = now->top_k,
                        .has_min_score = true,
                        .min_score = (float)now->min_score,
                        .filter = nx_field_get(body, "filter"),
-                       .document = nx_field_string(fields, body, "document_id"),
-                       .mode = search_mode(nx_field_string(fields, body, "search"))};
+                       .document = text_in(c, "document_id"),
+                       .mode = search_mode(text_in(c, "search"))};
     if (nx_field_get(body, "top_k")) f->top_k = (int32_t)nx_field_int(fields, body, "top_k");
     if (nx_field_get(body, "min_score"))
         f->min_score = (float)nx_field_number(fields, body, "min_score");

@@ -468,6 +468,7 @@ nx_status nx_words_each(nx_words *w, nx_str text, bool asking, bool (*fn)(void *
     size_t    at = 0;
     nx_status st = NX_OK;
 
+    if (text.len == 0) return NX_OK; /* its bytes may be nowhere */
     while (!st && !g.stopped && next_piece(w, text, &at, &piece)) st = take_piece(&g, piece, err);
     return st;
 }
