@@ -23,7 +23,9 @@ class Demo(Case):
                                 start_new_session=True)
 
     def cited(self, block):
-        """The bytes of each source in a block, read from its file."""
+        """The bytes of each source in a block: from its file; where they are of its text, as they were shown."""
+        for shown in re.findall(r"(?m)^\[\d+\] .* of its text\n((?:    .*\n?)+)", block):
+            yield shown
         for path, begin, end in re.findall(r"(?m)^\[\d+\] (\S+?),(?: \".*\",)? bytes (\d+)-(\d+)$", block):
             with open(os.path.join(harness.ROOT, path), "rb") as f:
                 yield f.read()[int(begin):int(end)].decode()
