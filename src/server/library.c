@@ -298,19 +298,22 @@ void nx_library_wake(nx_library *l, nx_str collection)
     pthread_mutex_unlock(&l->lock);
 }
 
-static nx_status read_queued(nx_library *l, nx_shelf *s, nx_embedder *e, nx_error *err)
+/* What was done of it all: where nothing is, there is no use in looking again at once. */
+static nx_status read_queued(nx_library *l, nx_shelf *s, nx_embedder *e, bool *some, nx_error *err)
 {
     nx_put_report report;
     bool          did = true;
     nx_status     st = NX_OK;
 
-    while (!st && did && !atomic_load(&l->stop))
+    while (!st && did && !atomic_load(&l->stop)) {
         st = nx_shelf_work_queued(s, e, &did, &report, err);
+        *some = *some || did;
+    }
     return st;
 }
 
 /* Until all are there, or something is queued: words come first. */
-static nx_status make_vectors(nx_library *l, nx_shelf *s, nx_embedder *e, nx_error *err)
+static nx_status make_vectors(nx_library *l, nx_shelf *s, nx_embedder *e, bool *some, nx_error *err)
 {
     nx_shelf_stats stats = {0};
     int32_t        n = 1;
@@ -318,37 +321,38 @@ static nx_status make_vectors(nx_library *l, nx_shelf *s, nx_embedder *e, nx_err
 
     while (!st && n > 0 && !stats.n_queued && !atomic_load(&l->stop)) {
         st = nx_shelf_embed(s, e, EMBED_AT_ONCE, &l->stop, &n, err);
+        *some = *some || n > 0;
         if (!st) st = nx_shelf_read_stats(s, &stats, err);
     }
     return st;
 }
 
-/* Is there anything to do? Then the model is wanted, which may have to be loaded. */
-static nx_status work_on(nx_library *l, nx_shelf *s, bool *some, nx_error *err)
+/* Is there anything to do? Then the model is wanted, which may have to be loaded. vectors: make those, too. */
+static nx_status work_on(nx_library *l, nx_shelf *s, bool vectors, bool *some, nx_error *err)
 {
     nx_shelf_stats stats;
     nx_loaded     *m = NULL;
     nx_status      st = nx_shelf_read_stats(s, &stats, err);
 
-    *some = !st && (stats.n_queued || stats.n_unembedded);
-    if (st || !*some) return st;
+    if (st || (!stats.n_queued && (!vectors || !stats.n_unembedded))) return st;
     st = nx_library_embedder(l, &m, s, err);
-    if (!st) st = read_queued(l, s, m->parts.embedder, err);
-    if (!st) st = make_vectors(l, s, m->parts.embedder, err);
+    if (!st) st = read_queued(l, s, m->parts.embedder, some, err);
+    if (!st && vectors) st = make_vectors(l, s, m->parts.embedder, some, err);
     nx_library_give_back(l, m);
     return st;
 }
 
-/* True: there was work, so there may be more. */
+/* True: something was done, so there may be more. */
 static bool work_on_name(nx_library *l, const char *name)
 {
     nx_shelf *s = NULL;
-    bool      some = false;
+    bool      some = false, moving = false;
+    bool      has_job = nx_rag_jobs_has(l, nx_str_of(name), &moving);
     nx_error  err = {0};
 
-    if (nx_rag_jobs_has(l, nx_str_of(name))) return false;
+    if (moving) return false;
     nx_status st = nx_library_find(l, &s, nx_str_of(name), &err);
-    if (!st) st = work_on(l, s, &some, &err);
+    if (!st) st = work_on(l, s, !has_job, &some, &err);
     nx_library_release(l, s);
     if (!st || st == NX_ECANCELLED || st == NX_ENOENT) return some && !st;
     nx_log_warn("documents of collection %s wait: %s", name, err.text);

@@ -34,8 +34,8 @@ struct nx_library {
     int             n_jobs;
 };
 
-/* Has a job of its own the vectors of this collection in hand? rag_jobs.c. */
-bool nx_rag_jobs_has(nx_library *l, nx_str collection);
+/* Has a job of its own the vectors of this collection in hand? *moving: it moves to another model. rag_jobs.c. */
+bool nx_rag_jobs_has(nx_library *l, nx_str collection, bool *moving);
 /* Cancel all of them, and wait until their threads are over. */
 void nx_rag_jobs_end(nx_library *l);
 void nx_rag_jobs_free(nx_library *l);

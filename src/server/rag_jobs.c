@@ -322,10 +322,11 @@ nx_status nx_rag_job_start(nx_library *l, const nx_rag_wish *wish, char id[NX_RA
     return st;
 }
 
-bool nx_rag_jobs_has(nx_library *l, nx_str collection)
+bool nx_rag_jobs_has(nx_library *l, nx_str collection, bool *moving)
 {
     pthread_mutex_lock(&l->jobs_lock);
     bool has = is_at_work_on(l, collection);
+    *moving = is_being_moved(l, collection);
     pthread_mutex_unlock(&l->jobs_lock);
     return has;
 }
