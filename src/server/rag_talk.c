@@ -97,6 +97,7 @@ static void say_why(nx_rag_talk *t)
     const nx_passages *p = t->find.passages;
     nx_status          st = NX_OK;
 
+    nx_buf_clear(&t->why);
     t->why.max = NX_ERROR_TEXT_MAX;
     if (p && p->n == 0)
         st = nx_passages_why_none(&t->why, p, &t->find.asked, NULL);
