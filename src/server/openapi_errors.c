@@ -83,18 +83,20 @@ static bool has_body(const nx_route *r)
     return r->request || r->upload;
 }
 
-/* A name that may be of nothing: in the path, or of a model or a collection in the request. */
+/* A name that may be of nothing: in the path, or of a model, a collection or a document beside it. */
 static bool has_name(const nx_route *r)
 {
-    return r->params || (r->request && (nx_field_find(r->request, NX_STR("model")) ||
-                                        nx_field_find(r->request, NX_STR("collection_name"))));
+    return r->params || (r->query && nx_field_find(r->query, NX_STR("collection"))) ||
+           (r->request && (nx_field_find(r->request, NX_STR("model")) ||
+                           nx_field_find(r->request, NX_STR("collection")) ||
+                           nx_field_find(r->request, NX_STR("collection_name"))));
 }
 
 /* The LLM dialect has a status of its own for fields. */
 static bool has_field_status(const nx_route *r)
 {
     return (r->dialect == NX_DIALECT_SEED || r->dialect == NX_DIALECT_QDRANT) &&
-           (r->request || r->query);
+           (r->request || r->query || r->upload);
 }
 
 static const nx_shared_reply shared[] = {

@@ -610,7 +610,7 @@ static const nx_route routes[] = {
 };
 
 const nx_route_group nx_routes_rag = {
-    .tag = "Documents",
+    .tag = "Questions",
     .about =
         "Texts in, cited answers out. Every route sees what the key may see. Faults of a field "
         "are told as `{\"detail\": [{\"loc\", \"msg\", \"type\"}]}`, all others as "
