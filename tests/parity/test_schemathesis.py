@@ -39,9 +39,10 @@ CHECKS = ["not_a_server_error", "status_code_conformance", "content_type_conform
           "use_after_free", "ignored_auth"]
 
 
-# What this server can't give: it has no reranker (test_rerankers.py asks one), and files are the control
-# socket's (test_collection.py).
-NEVER_GIVEN = ("/admin/stop", "/v1/rerank", "/admin/backup", "/admin/collections/")
+# What this server can't give: it has no reranker (test_rerankers.py asks one), files are the control
+# socket's (test_collection.py), and documents come as files (test_documents.py).
+NEVER_GIVEN = ("/admin/stop", "/v1/rerank", "/admin/backup", "/admin/collections/",
+               "/admin/index", "/admin/reindex", "/rag/documents")
 
 
 def run(server, key, report, *, phases, examples, seed):
