@@ -54,8 +54,8 @@ void nx_index_news_read(nx_index_news *out, const nx_json *job)
 
 typedef struct telling {
     nx_progress bar;
-    char        phase[24]; /* of the bar */
-    int64_t     told_ns;
+    char        phase[24];     /* of the bar */
+    int64_t     told_ns, told; /* of the last line: when, and how much was done */
     bool        quiet;
 } telling;
 
@@ -63,8 +63,9 @@ static void tell_line(telling *t, const nx_index_news *n)
 {
     const int64_t now = nx_clock_ns();
 
-    if (now - t->told_ns < LINE_EVERY) return;
+    if (now - t->told_ns < LINE_EVERY || n->looked_at + n->embedded == t->told) return;
     t->told_ns = now;
+    t->told = n->looked_at + n->embedded;
     if (is_phase(n, "vectors"))
         nx_log_info("%lld of %lld chunks have their vector", (long long)n->embedded,
                     (long long)n->to_embed);
