@@ -93,3 +93,9 @@ size_t nx_utf8_partial_tail(const char *s, size_t len)
     }
     return 0;
 }
+
+bool nx_utf8_is_control(uint32_t cp)
+{
+    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || cp == 0x2028 || cp == 0x2029 ||
+           (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069);
+}

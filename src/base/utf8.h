@@ -27,4 +27,7 @@ size_t nx_utf8_bad_length(const char *s, size_t len);
  * 0 to 3. What stands before them can be shown to a person now. */
 size_t nx_utf8_partial_tail(const char *s, size_t len);
 
+/* Does a terminal act on it rather than show it? C0 and C1, line ends, marks of direction. */
+bool nx_utf8_is_control(uint32_t cp);
+
 #endif

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 static const nx_json *about(const nx_json *passage)
 {
     const nx_json *m = nx_json_get(passage, "metadata");
@@ -29,12 +31,12 @@ static nx_status add_line(nx_buf *out, nx_str text, nx_error *err)
 {
     nx_status st = NX_OK;
 
-    for (size_t i = 0; i < text.len && !st; i++) {
-        const unsigned char c = (unsigned char)text.p[i];
+    for (size_t i = 0, n; i < text.len && !st; i += n) {
+        const uint32_t c = nx_utf8_decode(text.p + i, text.len - i, &n);
         if (c == '\n' || c == '\t')
             st = nx_buf_add(out, " ", 1, err);
-        else if (c >= 0x20 && c != 0x7f)
-            st = nx_buf_add(out, text.p + i, 1, err);
+        else if (!nx_utf8_is_control(c))
+            st = nx_buf_add(out, c == NX_UTF8_BAD ? "?" : text.p + i, n, err);
     }
     return st;
 }
@@ -85,6 +87,20 @@ nx_status nx_cited_place(nx_buf *out, const nx_json *passage, int64_t begin, int
                        nx_str_eq(origin, NX_STR("text")) ? " of its text" : "");
 }
 
+void nx_cited_plain(nx_str text)
+{
+    size_t from = 0;
+
+    for (size_t i = 0, n; i < text.len; i += n) {
+        const uint32_t c = nx_utf8_decode(text.p + i, text.len - i, &n);
+        if (c != NX_UTF8_BAD && (c == '\n' || c == '\t' || !nx_utf8_is_control(c))) continue;
+        nx_out_write(text.p + from, i - from);
+        if (c == NX_UTF8_BAD) nx_out_write("?", 1);
+        from = i + n;
+    }
+    nx_out_write(text.p + from, text.len - from);
+}
+
 void nx_cited_words(nx_str text)
 {
     const char *p = text.p, *end = p + text.len;
@@ -93,10 +109,7 @@ void nx_cited_words(nx_str text)
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         const char *stop = nl ? nl : end;
         nx_out_write("    ", 4);
-        for (; p < stop; p++) {
-            const unsigned char c = (unsigned char)*p;
-            if ((c >= 0x20 && c != 0x7f) || c == '\t') nx_out_write(p, 1);
-        }
+        nx_cited_plain((nx_str){p, (size_t)(stop - p)});
         nx_out_write("\n", 1);
         p = nl ? nl + 1 : end;
     }

@@ -14,7 +14,11 @@
 nx_status nx_cited_place(nx_buf *out, const nx_json *passage, int64_t begin, int64_t end,
                          nx_error *err);
 
-/* A text, indented, to stdout; control characters of a stranger's document aside from newlines are left out. */
+/* A stranger's text to stdout: characters that a terminal acts on (base/utf8.h), but for newlines and tabs, are
+ * left out. */
+void nx_cited_plain(nx_str text);
+
+/* The same, indented. */
 void nx_cited_words(nx_str text);
 
 /* The bytes of that range as the server keeps them now: the words that a citation stands for. NX_ENOENT: the

@@ -44,7 +44,7 @@ static nx_status say(nx_consult *a, const nx_json *event, nx_error *err)
     while (!a->answer.len && text.len && (*text.p == ' ' || *text.p == '\n'))
         text = (nx_str){text.p + 1, text.len - 1}; /* white space before it is a habit of models */
     if (!text.len) return NX_OK;
-    nx_out_write(text.p, text.len);
+    nx_cited_plain(text);
     nx_out_flush();
     return nx_buf_add(&a->answer, text.p, text.len, err);
 }

@@ -275,8 +275,10 @@ static bool request(nx_roff *r, const nx_roff_call *call)
     } else if (is_one_of(" EQ PS G1 ", name)) {
         skip_definition(r, NX_STR("EN"));
     } else if (strcmp(name, "so") == 0) {
+        nx_compose_line(&r->c);
         nx_compose_text(&r->c, NX_STR("See "));
         write_args(r, call, 0, true);
+        nx_compose_line(&r->c);
     } else {
         return is_one_of(
             " \\\" ne na ad hy nh nr rm rn tr ta ps vs ft ll lt pl po cc c2 ec eo ev fp it lf mk rt "

@@ -33,20 +33,13 @@ static nx_status escape_byte(nx_buf *out, unsigned char c, nx_error *err)
     return nx_buf_addf(out, err, "\\x%02X", c);
 }
 
-/* Does it move a cursor, or turn the line around? C0, C1, line ends, marks of direction. */
-static bool is_odd(uint32_t c)
-{
-    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 ||
-           (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
-}
-
 nx_status nx_ingest_escape(nx_buf *out, nx_str text, nx_error *err)
 {
     nx_status st = NX_OK;
 
     for (size_t at = 0, n; !st && at < text.len; at += n) {
         uint32_t c = nx_utf8_decode(text.p + at, text.len - at, &n);
-        if (c != NX_UTF8_BAD && !is_odd(c))
+        if (c != NX_UTF8_BAD && !nx_utf8_is_control(c))
             st = nx_buf_add(out, text.p + at, n, err);
         else
             for (size_t k = 0; !st && k < n; k++)

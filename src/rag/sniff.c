@@ -42,6 +42,22 @@ static nx_doc_kind zip_kind(nx_str s)
     return NX_DOC_KINDS;
 }
 
+/* The folder of an old Office file names its streams in UTF-16. One of this name is a whole new Office file,
+ * encrypted. */
+static bool is_locked_office(nx_str s)
+{
+    static const char name[] = "E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e";
+    const char       *end = s.p + s.len, *at = s.p;
+
+    while ((size_t)(end - at) >= sizeof name) {
+        at = memchr(at, 'E', (size_t)(end - at) - sizeof name + 1);
+        if (!at) return false;
+        if (memcmp(at, name, sizeof name) == 0) return true;
+        at++;
+    }
+    return false;
+}
+
 const char *nx_sniff_foreign(nx_str s)
 {
     static const struct {
@@ -77,6 +93,8 @@ const char *nx_sniff_foreign(nx_str s)
         {"!<arch>", 7, "a library or package"},
     };
 
+    if (begins(s, "\xD0\xCF\x11\xE0", 4) && is_locked_office(s))
+        return "an Office file with a password (save it without one)";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (begins(s, known[i].bytes, known[i].n)) {
             /* A text may begin with letters like these; what they stand for has zeros soon. */

@@ -17,7 +17,14 @@
 #include "server/server_in.h"
 #include "server/webform.h"
 
-enum { FILES_MAX = 1000, TAGS_MAX = 64, NAME_MAX_BYTES = 1024, REASON_MAX = 600 };
+enum {
+    FILES_MAX = 1000,
+    TAGS_MAX = 64,
+    NAME_MAX_BYTES = 1024,
+    NAME_SHOWN = 120,
+    REASON_MAX = 600,
+    METADATA_MAX = 1 << 20
+};
 
 typedef struct upload {
     nx_call          *c;
@@ -53,6 +60,8 @@ static nx_status read_metadata(upload *u, nx_str text)
                      nx_json_type_name(doc.root));
     nx_buf_clear(&u->metadata);
     if (!st) st = nx_value_add_json(&u->metadata, doc.root, u->err);
+    if (st == NX_ELIMIT && doc.root)
+        st = nx_fail(u->err, NX_EINVAL, "metadata: larger than %d bytes", METADATA_MAX);
     nx_json_doc_free(&doc);
     return st;
 }
@@ -309,14 +318,22 @@ static nx_status start_job(upload *u, char id[NX_RAG_JOB_ID])
     return st;
 }
 
+/* Bytes of a name that leave room for the reason, and cut no character in two. */
+static int shown_of(const char *name)
+{
+    const size_t n = strnlen(name, NAME_SHOWN);
+
+    return (int)(n - nx_utf8_partial_tail(name, n));
+}
+
 static nx_status take(upload *u, nx_jw *w)
 {
     char      id[NX_RAG_JOB_ID];
     nx_status st = queue_files(u);
 
     if (!st && !u->n_ids)
-        st = nx_fail(u->err, NX_EINVAL, "no file was taken: %s: %s", u->skips[0].source,
-                     u->skips[0].reason);
+        st = nx_fail(u->err, NX_EINVAL, "no file was taken: %.*s: %s", shown_of(u->skips[0].source),
+                     u->skips[0].source, u->skips[0].reason);
     if (!st) st = start_job(u, id);
     /* Those that were queued before one failed are worked on all the same. */
     if (st && u->n_ids) nx_library_wake(u->c->server->library, u->collection);
@@ -338,7 +355,7 @@ static void upload_documents(nx_call *c)
     upload    u = {.c = c,
                    .err = &err,
                    .collection = NX_STR(NX_RAG_COLLECTION),
-                   .metadata.max = (size_t)1 << 20,
+                   .metadata.max = METADATA_MAX,
                    .payload.max = (size_t)1 << 20};
     nx_status st;
 

@@ -160,6 +160,19 @@ static void tails(void **state)
     assert_true(nx_utf8_valid("a\0b", 3, NULL));
 }
 
+static void controls(void **state)
+{
+    static const uint32_t acted_on[] = {0,      '\n',   '\t',   0x1B,   0x7F,   0x80,  0x9B,
+                                        0x2028, 0x2029, 0x202A, 0x202E, 0x2066, 0x2069};
+    static const uint32_t shown[] = {' ', '~', 0xA0, 0xE9, 0x2027, 0x202F, 0x206A, 0x1F30D};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof acted_on / sizeof *acted_on; i++)
+        assert_true(nx_utf8_is_control(acted_on[i]));
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        assert_false(nx_utf8_is_control(shown[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +181,7 @@ int main(void)
         cmocka_unit_test(malformed_sequences),
         cmocka_unit_test(bad_lengths),
         cmocka_unit_test(tails),
+        cmocka_unit_test(controls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,13 @@ static void tables_are_rows(void **state)
 }
 
 /* pod2man's and rst2man's preambles are long, and hold lines that aren't requests. */
+static void pages_that_are_pulled_in_are_named(void **state)
+{
+    (void)state;
+    assert_string_equal(RIG_PARTS("x.1", ".TH X 1\nOne\n.so man1/y.1\n.so /etc/passwd\nEnd\n"),
+                        "P One\nSee man1/y.1\nSee /etc/passwd\nEnd");
+}
+
 static void a_long_preamble_hides_no_page(void **state)
 {
     char   page[16384];
@@ -145,6 +152,7 @@ int main(void)
         cmocka_unit_test(mdoc_is_read_too),
         cmocka_unit_test(escapes_conditions_and_strings_are_decided),
         cmocka_unit_test(tables_are_rows),
+        cmocka_unit_test(pages_that_are_pulled_in_are_named),
         cmocka_unit_test(a_long_preamble_hides_no_page),
         cmocka_unit_test(packed_pages_are_read_and_bombs_refused),
         cmocka_unit_test(attacks_end),
