@@ -135,6 +135,18 @@ nx_status nx_shelf_condition(nx_arena *a, nx_condition *out, const char *path, n
     return nx_path_parse(&out->path, nx_str_of(path), err);
 }
 
+nx_status nx_shelf_condition_documents(nx_arena *a, nx_condition *out, const nx_point_id *ids,
+                                       size_t n, nx_error *err)
+{
+    nx_str *texts = nx_arena_alloc(a, n, sizeof *texts);
+    char(*names)[NX_ID_TEXT] = nx_arena_alloc(a, n, sizeof *names);
+
+    if (!texts || !names) return nx_fail(err, NX_ENOMEM, "a filter");
+    for (size_t i = 0; i < n; i++) texts[i] = nx_str_of(nx_id_write(names[i], ids[i]));
+    *out = (nx_condition){.kind = NX_COND_TEXT_ANY, .texts = texts, .n_texts = n};
+    return nx_path_parse(&out->path, NX_STR("doc_id"), err);
+}
+
 /* kind, perhaps a document, perhaps the caller's own. */
 static nx_status make_filter(nx_arena *a, const char *kind, const nx_point_id *doc,
                              const nx_filter *own, const nx_filter **out, nx_error *err)
@@ -324,17 +336,23 @@ nx_status nx_shelf_get(nx_shelf *s, nx_snapshot *snap, nx_document *out, nx_poin
     return st;
 }
 
-nx_status nx_shelf_delete(nx_shelf *s, nx_point_id doc, const nx_point_id *chunks, size_t n,
-                          nx_error *err)
+static nx_status delete_points(nx_shelf *s, const nx_point_id *docs, size_t n_docs,
+                               const nx_point_id *chunks, size_t n_chunks, nx_error *err)
 {
     nx_writes *w = nx_writes_create(s->c);
     nx_status  st = w ? NX_OK : nx_fail(err, NX_ENOMEM, "a request");
 
-    for (size_t i = 0; !st && i < n; i++) st = nx_writes_delete(w, chunks[i], err);
-    if (!st) st = nx_writes_delete(w, doc, err);
+    for (size_t i = 0; !st && i < n_chunks; i++) st = nx_writes_delete(w, chunks[i], err);
+    for (size_t i = 0; !st && i < n_docs; i++) st = nx_writes_delete(w, docs[i], err);
     if (!st) st = nx_collection_write(s->c, w, true, NULL, err);
     nx_writes_destroy(w);
     return st;
+}
+
+nx_status nx_shelf_delete(nx_shelf *s, nx_point_id doc, const nx_point_id *chunks, size_t n,
+                          nx_error *err)
+{
+    return delete_points(s, &doc, 1, chunks, n, err);
 }
 
 nx_status nx_shelf_remove(nx_shelf *s, nx_point_id id, const nx_filter *only_if, nx_error *err)
@@ -352,6 +370,52 @@ nx_status nx_shelf_remove(nx_shelf *s, nx_point_id id, const nx_filter *only_if,
     nx_snapshot_release(snap);
     nx_shelf_unlock(id);
     nx_point_copy_free(&copy);
+    nx_free(chunks);
+    return st;
+}
+
+/* Those of the ids that are documents come first; *n: how many. */
+static nx_status keep_documents(nx_shelf *s, nx_snapshot *snap, nx_point_id *ids, size_t *n,
+                                nx_error *err)
+{
+    nx_point_copy copy = {0};
+    nx_document   doc;
+    size_t        kept = 0;
+    nx_status     st = NX_OK;
+
+    for (size_t i = 0; !st && i < *n; i++) {
+        nx_error inner = {0};
+        st = nx_shelf_get(s, snap, &doc, &copy, ids[i], NULL, &inner);
+        if (!st) ids[kept++] = ids[i];
+        if (st && st != NX_ENOENT && err) *err = inner;
+        if (st == NX_ENOENT) st = NX_OK;
+    }
+    nx_point_copy_free(&copy);
+    *n = kept;
+    return st;
+}
+
+nx_status nx_shelf_remove_all(nx_shelf *s, nx_point_id *ids, size_t *n, nx_error *err)
+{
+    nx_arena         a = {0};
+    nx_condition     theirs;
+    nx_filter        own = {.must = &theirs, .n_must = 1};
+    const nx_filter *f;
+    nx_point_id     *chunks = NULL;
+    size_t           n_chunks = 0;
+
+    nx_shelf_lock_all();
+    nx_snapshot *snap = nx_snapshot_take(s->c);
+    nx_status    st = keep_documents(s, snap, ids, n, err);
+    if (!st && *n) {
+        st = nx_shelf_condition_documents(&a, &theirs, ids, *n, err);
+        if (!st) st = nx_shelf_filter_chunks(&a, NULL, &own, &f, err);
+        if (!st) st = nx_shelf_ids(snap, &chunks, &n_chunks, f, err);
+        if (!st) st = delete_points(s, ids, *n, chunks, n_chunks, err);
+    }
+    nx_snapshot_release(snap);
+    nx_shelf_unlock_all();
+    nx_arena_free(&a);
     nx_free(chunks);
     return st;
 }

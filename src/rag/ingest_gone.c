@@ -2,7 +2,7 @@
  *
  * A document is taken away when it came by `nexus index` (it has a root), lies beneath the folder that was
  * walked, and there is no file of its name any more. One that can't be looked at stays, and so does one
- * that is merely left out this time.
+ * that is merely left out this time. Many go in one record: each costs a wait for the disk.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,6 +12,8 @@
 #include "rag/ingest_in.h"
 #include "rag/shelf_in.h"
 
+enum { GOING_MAX = 512, GOING_CHUNKS_MAX = 20000 };
+
 static bool is_gone(const char *path)
 {
     struct stat is;
@@ -20,11 +22,30 @@ static bool is_gone(const char *path)
     return !S_ISREG(is.st_mode);
 }
 
-static nx_status look_at(nx_ingesting *r, nx_point_id id, const nx_document *doc, nx_error *err)
+/* Some that go together. */
+typedef struct going {
+    nx_point_id ids[GOING_MAX];
+    size_t      n;
+    uint64_t    n_chunks;
+} going;
+
+static nx_status take_away(nx_ingesting *r, going *g, nx_error *err)
 {
-    char     *path;
-    nx_error  inner;
-    nx_status st;
+    size_t    n = g->n;
+    nx_status st = n ? nx_shelf_remove_all(r->s, g->ids, &n, err) : NX_OK;
+
+    if (st) return st;
+    pthread_mutex_lock(&r->i->lock);
+    r->i->n_removed += n; /* others may have been faster */
+    pthread_mutex_unlock(&r->i->lock);
+    g->n = 0;
+    g->n_chunks = 0;
+    return NX_OK;
+}
+
+static nx_status look_at(nx_ingesting *r, going *g, const nx_document *doc, nx_error *err)
+{
+    char *path;
 
     if (doc->root.len == 0) return NX_OK;
     path = nx_strndup(doc->source.p, doc->source.len);
@@ -32,12 +53,11 @@ static nx_status look_at(nx_ingesting *r, nx_point_id id, const nx_document *doc
     bool gone = is_gone(path);
     nx_free(path);
     if (!gone) return NX_OK;
-    st = nx_shelf_remove(r->s, id, NULL, &inner);
-    if (st == NX_ENOENT && !nx_shelf_failing(r->s, &inner)) return NX_OK; /* by another */
-    if (st) return nx_fail(err, st, "%s", inner.text);
-    pthread_mutex_lock(&r->i->lock);
-    r->i->n_removed++;
-    pthread_mutex_unlock(&r->i->lock);
+    bool      full = g->n == GOING_MAX || (g->n && g->n_chunks + doc->n_chunks > GOING_CHUNKS_MAX);
+    nx_status st = full ? take_away(r, g, err) : NX_OK;
+    if (st) return st;
+    g->ids[g->n++] = doc->id;
+    g->n_chunks += doc->n_chunks;
     return NX_OK;
 }
 
@@ -64,6 +84,7 @@ nx_status nx_ingest_take_away(nx_ingesting *r, nx_str root, nx_error *err)
     nx_point_id     *ids = NULL;
     nx_point_copy    copy = {0};
     size_t           n = 0;
+    going            g = {0};
     nx_snapshot     *snap = nx_snapshot_take(nx_shelf_collection(r->s));
 
     while (root.len > 1 && root.p[root.len - 1] == '/') root.len--;
@@ -73,8 +94,9 @@ nx_status nx_ingest_take_away(nx_ingesting *r, nx_str root, nx_error *err)
     for (size_t i = 0; !st && i < n && !nx_ingest_stopped(r); i++) {
         nx_document doc;
         st = nx_shelf_get(r->s, snap, &doc, &copy, ids[i], NULL, err);
-        if (!st) st = look_at(r, ids[i], &doc, err);
+        if (!st) st = look_at(r, &g, &doc, err);
     }
+    if (!st && !nx_ingest_stopped(r)) st = take_away(r, &g, err);
     nx_snapshot_release(snap);
     nx_point_copy_free(&copy);
     nx_free(ids);

@@ -284,6 +284,15 @@ static int32_t find_slot(const nx_config *c, nx_str name)
     return -1;
 }
 
+bool nx_shelf_is_made_of_documents(const nx_config *c)
+{
+    int32_t dense = find_slot(c, NX_STR(NX_SHELF_DENSE)),
+            words = find_slot(c, NX_STR(NX_SHELF_WORDS));
+
+    return dense >= 0 && words >= 0 && c->slots[dense].form == NX_FORM_DENSE &&
+           c->slots[words].form == NX_FORM_SPARSE;
+}
+
 static nx_status find_slots(nx_shelf *s, nx_error *err)
 {
     const nx_config *c = nx_collection_config(s->c);
@@ -291,13 +300,11 @@ static nx_status find_slots(nx_shelf *s, nx_error *err)
 
     s->dense = find_slot(c, NX_STR(NX_SHELF_DENSE));
     s->words = find_slot(c, NX_STR(NX_SHELF_WORDS));
-    if (s->dense < 0 || s->words < 0 || c->slots[s->dense].form != NX_FORM_DENSE ||
-        c->slots[s->words].form != NX_FORM_SPARSE)
-        return nx_fail(err, NX_EUNSUPPORTED,
-                       "collection %.*s is not made of documents: it has no vectors named \"%s\" "
-                       "(dense) and \"%s\" (sparse)",
-                       (int)name.len, name.p, NX_SHELF_DENSE, NX_SHELF_WORDS);
-    return NX_OK;
+    if (nx_shelf_is_made_of_documents(c)) return NX_OK;
+    return nx_fail(err, NX_EUNSUPPORTED,
+                   "collection %.*s is not made of documents: it has no vectors named \"%s\" "
+                   "(dense) and \"%s\" (sparse)",
+                   (int)name.len, name.p, NX_SHELF_DENSE, NX_SHELF_WORDS);
 }
 
 static nx_status check_model(const nx_shelf *s, const nx_shelf_settings *want, nx_error *err)
@@ -377,6 +384,17 @@ static nx_status find_or_create(nx_collection **out, nx_store *store, nx_str nam
 
 nx_status nx_shelf_open(nx_shelf **out, nx_store *store, nx_blobs *blobs, nx_str name,
                         const nx_shelf_settings *settings, nx_error *err)
+{
+    *out = NULL;
+    if (settings && nx_shelf_keeps_name(name))
+        return nx_fail(err, NX_EINVAL,
+                       "%.*s: such a name is kept for a collection that moves to another model",
+                       (int)name.len, name.p);
+    return nx_shelf_open_any(out, store, blobs, name, settings, err);
+}
+
+nx_status nx_shelf_open_any(nx_shelf **out, nx_store *store, nx_blobs *blobs, nx_str name,
+                            const nx_shelf_settings *settings, nx_error *err)
 {
     nx_shelf *s = nx_calloc(1, sizeof *s);
 

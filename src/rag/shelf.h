@@ -35,7 +35,7 @@ typedef struct nx_shelf_settings {
 } nx_shelf_settings;
 
 /* The shelf of that collection; with settings it is made where missing (what is there stays as it is: a
- * different model is NX_EINVAL). A collection that has no such slots is NX_EUNSUPPORTED: "not made of documents". */
+ * different model is NX_EINVAL; so is a name that moves keep for theirs, "docs.moving"). A collection that has no such slots is NX_EUNSUPPORTED: "not made of documents". */
 nx_status nx_shelf_open(nx_shelf **out, nx_store *store, nx_blobs *blobs, nx_str name,
                         const nx_shelf_settings *settings, nx_error *err);
 void      nx_shelf_close(nx_shelf *s); /* NULL does nothing */
@@ -167,7 +167,7 @@ nx_status nx_shelf_move(nx_store *store, nx_blobs *blobs, nx_str name, const nx_
                         void *ctx, nx_error *err);
 
 /* Is it such a collection, that is being made beside another? Lists of collections leave it out. */
-bool nx_shelf_is_beside(nx_str name);
+bool nx_shelf_is_beside(nx_store *store, nx_str name);
 
 /* Blobs that no document of any collection names are removed, but for those of the last hour; and what a crash left
  * of moves. */

@@ -128,19 +128,13 @@ static nx_status choose_documents(batch *b)
     return st;
 }
 
-/* "doc_id" is one of theirs; none: a condition that always holds. */
 static nx_status one_of_them(batch *b, nx_condition *out)
 {
-    nx_str *texts = nx_arena_alloc(&b->a, b->n_docs, sizeof *texts);
+    nx_point_id *ids = nx_arena_alloc(&b->a, b->n_docs, sizeof *ids);
 
-    if (!texts) return nx_fail(b->err, NX_ENOMEM, "a filter");
-    for (size_t i = 0; i < b->n_docs; i++) {
-        char *id = nx_arena_alloc(&b->a, 1, NX_ID_TEXT);
-        if (!id) return nx_fail(b->err, NX_ENOMEM, "a filter");
-        texts[i] = nx_str_of(nx_id_write(id, b->docs[i].id));
-    }
-    *out = (nx_condition){.kind = NX_COND_TEXT_ANY, .texts = texts, .n_texts = b->n_docs};
-    return nx_path_parse(&out->path, NX_STR("doc_id"), b->err);
+    if (!ids) return nx_fail(b->err, NX_ENOMEM, "a filter");
+    for (size_t i = 0; i < b->n_docs; i++) ids[i] = b->docs[i].id;
+    return nx_shelf_condition_documents(&b->a, out, ids, b->n_docs, b->err);
 }
 
 /* Chunks without a vector: of those documents, or, where there are none, of any: a version that couldn't be

@@ -46,6 +46,13 @@ void nx_shelf_unlock(nx_point_id doc);
 void nx_shelf_lock_all(void);
 void nx_shelf_unlock_all(void);
 
+/* Has it the vectors that a shelf has? */
+bool nx_shelf_is_made_of_documents(const nx_config *c);
+
+/* The same as nx_shelf_open, and the name may be one that moves keep for themselves. */
+nx_status nx_shelf_open_any(nx_shelf **out, nx_store *store, nx_blobs *blobs, nx_str name,
+                            const nx_shelf_settings *settings, nx_error *err);
+
 /* Microseconds since 1970, and never the same twice. */
 int64_t nx_shelf_now_us(void);
 
@@ -57,6 +64,10 @@ nx_status nx_shelf_uuid(nx_point_id *out, const nx_str *parts, size_t n, nx_erro
 /* A point's text, and what its payload's `name` is to be: a condition in arena, or NULL when out of memory. */
 nx_status nx_shelf_condition(nx_arena *a, nx_condition *out, const char *path, nx_str text,
                              nx_error *err);
+
+/* Points of one of those documents, likewise. n: 1 or more. */
+nx_status nx_shelf_condition_documents(nx_arena *a, nx_condition *out, const nx_point_id *ids,
+                                       size_t n, nx_error *err);
 
 /* Documents in that state, in the order of their coming; *ids: nx_free. Found by the indexes: only their own
  * records are read. */
@@ -75,16 +86,20 @@ nx_status nx_shelf_chunk_ids(nx_snapshot *snap, nx_point_id **ids, size_t *n, nx
 nx_status nx_shelf_delete(nx_shelf *s, nx_point_id doc, const nx_point_id *chunks, size_t n,
                           nx_error *err);
 
+/* Documents are gone with all their chunks, in one record: all or none. What of ids is no document (any more) is
+ * left out: ids and *n say which were taken away. NX_ELIMIT: together they have too many chunks. */
+nx_status nx_shelf_remove_all(nx_shelf *s, nx_point_id *ids, size_t *n, nx_error *err);
+
 /* ---- shelf_put.c ---- */
 
-/* Is the document there, made of these bytes, and as `in` and the rules want it? modified_ns isn't looked at. */
-bool nx_shelf_is_same(const nx_shelf_rules *rules, const nx_document *was, const nx_incoming *in,
-                      const char *sha256);
+/* Is what is there made of these bytes, and as `in` and the rules (NULL: whatever they are) want it? Neither its
+ * state nor modified_ns is looked at. */
+bool nx_shelf_is_same_version(const nx_shelf_rules *rules, const nx_document *was,
+                              const nx_incoming *in, const char *sha256);
 
-/* The same as nx_shelf_put, by one who holds the document's lock. more (may be an object without members)
- * is laid over the document's payload. */
+/* The same as nx_shelf_put, by one who holds the document's lock. */
 nx_status nx_shelf_put_locked(nx_shelf *s, const nx_incoming *in, nx_embedder *counts_with,
-                              nx_value more, nx_put_report *report, nx_error *err);
+                              nx_put_report *report, nx_error *err);
 
 /* ---- shelf_queue.c ---- */
 
@@ -101,6 +116,9 @@ nx_status nx_shelf_blob(nx_shelf *s, nx_buf *out, nx_str sha256, nx_error *err);
 nx_status nx_chunk_view_text(nx_buf *out, const nx_chunk_view *v, nx_error *err);
 
 /* ---- shelf_move.c ---- */
+
+/* Is it a name as moves give it to what they make? No shelf is made under such a one. */
+bool nx_shelf_keeps_name(nx_str name);
 
 /* What a crash left of moves is dropped, while nobody moves. */
 nx_status nx_shelves_drop_leftovers(nx_store *store, nx_error *err);

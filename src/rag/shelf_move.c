@@ -40,11 +40,22 @@ static void count(int n)
     pthread_mutex_unlock(&count_lock);
 }
 
-bool nx_shelf_is_beside(nx_str name)
+bool nx_shelf_keeps_name(nx_str name)
 {
     const nx_str end = NX_STR(ENDING);
 
     return name.len > end.len && memcmp(name.p + name.len - end.len, end.p, end.len) == 0;
+}
+
+/* Somebody's own collection of points may have such a name, too. One that doesn't open: nobody knows. */
+bool nx_shelf_is_beside(nx_store *store, nx_str name)
+{
+    nx_collection *c;
+
+    if (!nx_shelf_keeps_name(name) || nx_store_find(&c, store, name, NULL)) return false;
+    bool is = nx_shelf_is_made_of_documents(nx_collection_config(c));
+    nx_collection_release(c);
+    return is;
 }
 
 nx_status nx_shelves_drop_leftovers(nx_store *store, nx_error *err)
@@ -55,7 +66,7 @@ nx_status nx_shelves_drop_leftovers(nx_store *store, nx_error *err)
     pthread_mutex_lock(&count_lock);
     nx_status st = n_moving ? NX_OK : nx_store_list(&list, &n, store, err);
     for (size_t i = 0; !st && i < n; i++)
-        if (nx_shelf_is_beside(nx_str_of(list[i].name)))
+        if (nx_shelf_is_beside(store, nx_str_of(list[i].name)))
             st = nx_store_drop_collection(store, nx_str_of(list[i].name), err);
     pthread_mutex_unlock(&count_lock);
     nx_free(list);
@@ -69,42 +80,46 @@ static nx_value value_of(const nx_buf *b)
     return (nx_value){(const uint8_t *)b->data, (uint32_t)b->len};
 }
 
-/* What isn't made of its bytes: a version that waits, an error. */
-static nx_status more_of(nx_buf *out, const nx_document *doc, nx_error *err)
+/* A version that waits, an error. What the old one doesn't have goes. */
+static void fields_waiting(nx_fields *f, const nx_document *doc)
 {
-    nx_value  queued = nx_value_member(doc->payload, NX_STR("queued"));
-    nx_fields f;
+    nx_value queued = nx_value_member(doc->payload, NX_STR("queued"));
 
-    nx_fields_begin(&f, out, err);
-    nx_fields_value(&f, "queued", queued);
-    nx_fields_some(&f, "error", doc->error);
-    return nx_fields_end(&f);
+    if (queued.n)
+        nx_fields_value(f, "queued", queued);
+    else
+        nx_fields_null(f, "queued");
+    if (doc->error.len)
+        nx_fields_text(f, "error", doc->error);
+    else
+        nx_fields_null(f, "error");
 }
 
-static nx_status write_point(nx_shelf *s, const nx_point *p, bool change, nx_error *err)
+static nx_status write_change(nx_shelf *s, const nx_point *p, nx_error *err)
 {
     nx_writes *w = nx_writes_create(s->c);
     nx_status  st = w ? NX_OK : nx_fail(err, NX_ENOMEM, "a request");
 
-    if (!st && change) st = nx_writes_set_payload(w, p->id, p->payload, (nx_str){0}, err);
-    if (!st && !change) st = nx_writes_put(w, p, NX_PUT, err);
+    if (!st) st = nx_writes_set_payload(w, p->id, p->payload, (nx_str){0}, err);
     if (!st) st = nx_collection_write(s->c, w, true, NULL, err);
     nx_writes_destroy(w);
     return st;
 }
 
-/* queued or failed, as the old one says. */
+/* What isn't made of its bytes, as the old one says: also where the new one found its bytes unchanged, and so
+ * wrote nothing. */
 static nx_status set_state(moving *m, const nx_document *doc)
 {
-    nx_buf    b = {.max = 4096};
+    nx_buf    b = {.max = NX_PAYLOAD_MAX};
     nx_fields f;
 
     if (doc->state != NX_DOCUMENT_QUEUED && doc->state != NX_DOCUMENT_FAILED) return NX_OK;
     nx_fields_begin(&f, &b, m->err);
     nx_fields_text(&f, "state", nx_str_of(nx_document_state_name(doc->state)));
+    fields_waiting(&f, doc);
     nx_status st = nx_fields_end(&f);
     nx_point  p = {.id = doc->id, .payload = value_of(&b)};
-    if (!st) st = write_point(m->to, &p, true, m->err);
+    if (!st) st = write_change(m->to, &p, m->err);
     nx_buf_free(&b);
     return st;
 }
@@ -161,16 +176,12 @@ static nx_status copy_chunks(moving *m, nx_snapshot *snap, const nx_document *do
 /* Cut anew, of the bytes that were kept. */
 static nx_status put_again(moving *m, nx_incoming *in, const nx_document *doc, const nx_buf *bytes)
 {
-    nx_buf        more = {.max = NX_PAYLOAD_MAX};
     nx_put_report report;
-    nx_status     st = more_of(&more, doc, m->err);
 
     in->bytes = bytes->data;
     in->n = bytes->len;
-    if (!st) st = nx_shelf_put_locked(m->to, in, m->e, value_of(&more), &report, m->err);
-    if (!st) st = set_state(m, doc);
-    nx_buf_free(&more);
-    return st;
+    nx_status st = nx_shelf_put_locked(m->to, in, m->e, &report, m->err);
+    return st ? st : set_state(m, doc);
 }
 
 /* What the document was made of, as far as its record says it. */
@@ -210,6 +221,22 @@ static nx_status move_document(moving *m, nx_snapshot *snap, const nx_document *
 
 /* ---- All documents ---- */
 
+static bool is_whole(const nx_document *doc)
+{
+    return doc->state == NX_DOCUMENT_WORDS || doc->state == NX_DOCUMENT_READY;
+}
+
+/* Are both whole, or does the same wait or fail in both? */
+static bool is_waiting_alike(const nx_document *a, const nx_document *b)
+{
+    nx_value qa = nx_value_member(a->payload, NX_STR("queued")),
+             qb = nx_value_member(b->payload, NX_STR("queued"));
+
+    if (is_whole(a)) return is_whole(b);
+    return a->state == b->state && nx_str_eq(a->error, b->error) && qa.n == qb.n &&
+           (!qa.n || nx_value_equal(qa, qb));
+}
+
 /* Is what the new one has made of this? */
 static nx_status is_moved(moving *m, bool *out, const nx_document *doc, nx_snapshot *to,
                           nx_point_copy *copy)
@@ -224,17 +251,9 @@ static nx_status is_moved(moving *m, bool *out, const nx_document *doc, nx_snaps
     if (st == NX_ENOENT) return NX_OK;
     if (st && m->err) *m->err = inner;
     if (!st) st = incoming_of(&a, &in, doc, m->err);
-    nx_value q = nx_value_member(doc->payload, NX_STR("queued"));
-    nx_value nq = nx_value_member(now.payload, NX_STR("queued"));
-    if (!st && (doc->state == NX_DOCUMENT_WORDS || doc->state == NX_DOCUMENT_READY)) {
-        nx_shelf_rules rules = {0}; /* cut by other rules, both are right */
-        nx_str         cut = nx_field_text(now.payload, "chunking");
-        rules.cut.data = (char *)(uintptr_t)cut.p;
-        rules.cut.len = cut.len;
-        *out = nx_shelf_is_same(&rules, &now, &in, doc->sha256);
-    } else if (!st) {
-        *out = now.state == doc->state && q.n == nq.n && (!q.n || nx_value_equal(q, nq));
-    }
+    if (!st)
+        *out = is_waiting_alike(doc, &now) &&
+               nx_shelf_is_same_version(NULL, &now, &in, doc->sha256); /* both are cut rightly */
     nx_arena_free(&a);
     return st;
 }
@@ -361,12 +380,11 @@ static nx_status fill(moving *m)
 
 static nx_status drop(moving *m)
 {
-    nx_error  inner = {0};
-    nx_status st =
-        nx_store_drop_collection(m->store, (nx_str){m->beside.data, m->beside.len}, &inner);
+    nx_str name = {m->beside.data, m->beside.len};
 
-    if (st && st != NX_ENOENT && m->err) *m->err = inner;
-    return st == NX_ENOENT ? NX_OK : st;
+    /* Somebody's own collection of that name stays, and what is to be made here says that it is there. */
+    return nx_shelf_is_beside(m->store, name) ? nx_store_drop_collection(m->store, name, m->err)
+                                              : NX_OK;
 }
 
 /* The caller's own indexes and note come along. */
@@ -419,7 +437,7 @@ static nx_status open_both(moving *m, nx_blobs *blobs)
         to.chunking.overlap = to.chunking.size ? was->chunking.overlap : 0;
     }
     nx_str name = {m->beside.data, m->beside.len};
-    st = nx_shelf_open(&m->to, m->store, blobs, name, &to, m->err);
+    st = nx_shelf_open_any(&m->to, m->store, blobs, name, &to, m->err);
     return st ? st : copy_collection_settings(m);
 }
 

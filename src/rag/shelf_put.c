@@ -14,6 +14,8 @@
 
 enum { HASH_HEX = 32 };
 
+#define RECORD_BYTES_MAX ((uint64_t)128 << 20) /* of the log */
+
 /* A chunk as it is to be. */
 typedef struct made {
     char        hash[HASH_HEX];
@@ -31,7 +33,6 @@ typedef struct putting {
     const nx_incoming    *in;
     nx_embedder          *e;
     const nx_shelf_rules *rules;
-    nx_value              more;
     nx_put_report        *report;
     nx_error             *err;
 
@@ -92,17 +93,23 @@ static bool same_metadata(nx_value was, nx_value now)
     return nx_value_equal(was, now);
 }
 
-bool nx_shelf_is_same(const nx_shelf_rules *rules, const nx_document *was, const nx_incoming *in,
-                      const char *sha256)
+bool nx_shelf_is_same_version(const nx_shelf_rules *rules, const nx_document *was,
+                              const nx_incoming *in, const char *sha256)
 {
-    nx_str cut = {rules->cut.data, rules->cut.len};
+    nx_str cut = rules ? (nx_str){rules->cut.data, rules->cut.len} : (nx_str){0};
 
-    return (was->state == NX_DOCUMENT_READY || was->state == NX_DOCUMENT_WORDS) &&
-           strcmp(was->sha256, sha256) == 0 &&
-           nx_str_eq(nx_field_text(was->payload, "chunking"), cut) &&
+    return strcmp(was->sha256, sha256) == 0 &&
+           (!rules || nx_str_eq(nx_field_text(was->payload, "chunking"), cut)) &&
            (in->title.len == 0 || nx_str_eq(was->title, in->title)) &&
            same_tags(nx_value_member(was->payload, NX_STR("access_tags")), in) &&
            same_metadata(nx_value_member(was->payload, NX_STR("metadata")), in->metadata);
+}
+
+static bool is_same(const nx_shelf_rules *rules, const nx_document *was, const nx_incoming *in,
+                    const char *sha256)
+{
+    return (was->state == NX_DOCUMENT_READY || was->state == NX_DOCUMENT_WORDS) &&
+           nx_shelf_is_same_version(rules, was, in, sha256);
 }
 
 bool nx_shelf_at_a_glance(nx_shelf *s, nx_snapshot *snap, const nx_incoming *in, uint64_t bytes)
@@ -112,7 +119,7 @@ bool nx_shelf_at_a_glance(nx_shelf *s, nx_snapshot *snap, const nx_incoming *in,
     bool          same = in->modified_ns != 0 &&
                 !nx_shelf_get(s, snap, &was, &copy, nx_document_id(in->source), NULL, NULL) &&
                 was.bytes == bytes && was.modified_ns == in->modified_ns &&
-                nx_shelf_is_same(nx_shelf_rules_now(s), &was, in, was.sha256);
+                is_same(nx_shelf_rules_now(s), &was, in, was.sha256);
 
     nx_point_copy_free(&copy);
     return same;
@@ -414,22 +421,6 @@ static nx_status write_chunks(putting *p)
 
 /* ---- The document's record ---- */
 
-static void fields_more(nx_fields *f, nx_value more)
-{
-    nx_str        key;
-    nx_value      v;
-    nx_value_iter it;
-    char          name[64];
-
-    if (!more.n) return;
-    for (it = nx_value_each(more); nx_value_next(&it, &key, &v);) {
-        if (key.len >= sizeof name) continue;
-        memcpy(name, key.p, key.len);
-        name[key.len] = '\0';
-        nx_fields_value(f, name, v);
-    }
-}
-
 static nx_status document_payload(putting *p)
 {
     const nx_incoming *in = p->in;
@@ -464,8 +455,16 @@ static nx_status document_payload(putting *p)
     nx_fields_time(&f, "indexed_at", nx_shelf_now_us());
     nx_fields_text(&f, "chunking", (nx_str){p->rules->cut.data, p->rules->cut.len});
     fields_common(p, &f);
-    fields_more(&f, p->more);
     return nx_fields_end(&f);
+}
+
+static nx_status too_much(putting *p)
+{
+    return nx_fail(
+        p->err, NX_ELIMIT,
+        "its %zu chunks are more than one record of the log holds (128 MiB, %d changes): "
+        "split the document",
+        p->chunks.n, NX_WRITES_OPS_MAX);
 }
 
 static nx_status write_document(putting *p)
@@ -476,12 +475,7 @@ static nx_status write_document(putting *p)
     point.payload = payload_of(p);
     if (!st) st = nx_writes_put(p->w, &point, NX_PUT, p->err);
     if (!st) st = nx_collection_write(p->s->c, p->w, true, NULL, p->err);
-    if (st == NX_ELIMIT)
-        return nx_fail(p->err, st,
-                       "its %zu chunks are more than one record of the log holds (128 MiB): split "
-                       "the document",
-                       p->chunks.n);
-    return st;
+    return st == NX_ELIMIT ? too_much(p) : st;
 }
 
 /* Durable before a record names them. */
@@ -509,11 +503,22 @@ static nx_status look(putting *p)
     return st == NX_ENOENT ? NX_OK : st;
 }
 
+/* The least that the record takes: it is known before hashes and words are made and bytes are kept. */
+static nx_status check_size(putting *p)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < p->chunks.n; i++)
+        n += p->chunks.chunks[i].end - p->chunks.chunks[i].begin;
+    return n > RECORD_BYTES_MAX || p->chunks.n >= NX_WRITES_OPS_MAX ? too_much(p) : NX_OK;
+}
+
 static nx_status replace(putting *p)
 {
     nx_status st = extract(p);
 
     if (!st) st = cut(p);
+    if (!st) st = check_size(p);
     if (!st) st = identify(p);
     if (!st) st = find_olds(p);
     if (st) return st;
@@ -525,13 +530,12 @@ static nx_status replace(putting *p)
 }
 
 nx_status nx_shelf_put_locked(nx_shelf *s, const nx_incoming *in, nx_embedder *counts_with,
-                              nx_value more, nx_put_report *report, nx_error *err)
+                              nx_put_report *report, nx_error *err)
 {
     putting p = {.s = s,
                  .in = in,
                  .e = counts_with,
                  .rules = nx_shelf_rules_now(s),
-                 .more = more,
                  .report = report,
                  .err = err,
                  .text.max = NX_PAYLOAD_MAX,
@@ -542,7 +546,7 @@ nx_status nx_shelf_put_locked(nx_shelf *s, const nx_incoming *in, nx_embedder *c
     *report = (nx_put_report){.id = nx_document_id(in->source)};
     nx_blob_name(p.sha256, in->bytes ? in->bytes : "", in->n);
     nx_status st = look(&p);
-    if (!st && p.there && nx_shelf_is_same(p.rules, &p.was, in, p.sha256)) {
+    if (!st && p.there && is_same(p.rules, &p.was, in, p.sha256)) {
         report->unchanged = true;
         report->n_chunks = report->n_kept = p.was.n_chunks;
         report->n_tokens = p.was.n_tokens;
@@ -560,7 +564,7 @@ nx_status nx_shelf_put(nx_shelf *s, const nx_incoming *in, nx_embedder *counts_w
     nx_point_id id = nx_document_id(in->source);
 
     nx_shelf_lock(id);
-    nx_status st = nx_shelf_put_locked(s, in, counts_with, (nx_value){0}, report, err);
+    nx_status st = nx_shelf_put_locked(s, in, counts_with, report, err);
     nx_shelf_unlock(id);
     return st;
 }

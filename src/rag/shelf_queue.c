@@ -190,7 +190,7 @@ static nx_status work_on(nx_shelf *s, const nx_document *doc, nx_embedder *count
     if (!st) {
         in.bytes = bytes.data;
         in.n = bytes.len;
-        st = nx_shelf_put_locked(s, &in, counts_with, (nx_value){0}, report, &why);
+        st = nx_shelf_put_locked(s, &in, counts_with, report, &why);
     }
     if (st == NX_ENOMEM || st == NX_EFULL || st == NX_ECANCELLED) {
         if (err) *err = why; /* it waits on */

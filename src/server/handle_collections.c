@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "rag/shelf.h"
 #include "server/collection_json.h"
 #include "server/handlers.h"
 #include "server/server_in.h"
@@ -39,6 +40,7 @@ static void list_collections(nx_call *c)
     nx_jw_open(&w, "collections", '[');
     for (size_t i = 0; i < n; i++) {
         if (!nx_rights_allow(c, nx_str_of(list[i].name), NX_RIGHT_READ)) continue;
+        if (nx_shelf_is_beside(store_of(c), nx_str_of(list[i].name))) continue;
         nx_jw_open(&w, NULL, '{');
         nx_jw_text(&w, "name", list[i].name);
         nx_jw_close(&w, '}');

@@ -1,10 +1,11 @@
 /* Protects: a document and its chunks come, change and go in one step; what stays the same keeps its id and its
  * vector; positions are the document's bytes; words find it at once, vectors follow, and "ready" is said when all
- * are there; what is queued survives; running out of memory changes nothing; a collection moves to another model. */
+ * are there; what is queued survives; running out of memory changes nothing; a collection moves to another model, with what waits and what failed. */
 #include "shelves.h"
 
 #include <pthread.h>
 
+#include "rag/shelf_in.h"
 #include "store/words.h"
 
 static nx_embedder *model;
@@ -489,6 +490,182 @@ static void it_moves_to_another_model(void **state)
     shelves_close(&x);
 }
 
+/* What comes of a document while it moves: its bytes are there already, but a version waits, or failed. */
+typedef struct change {
+    shelves *x;
+    int      n_calls;
+    bool     worked; /* the queue is worked on once, too */
+} change;
+
+static bool queue_meanwhile(void *ctx, uint64_t done, uint64_t total)
+{
+    change       *c = ctx;
+    nx_incoming   hen = incoming("/a/fox.txt", HEN), bad = incoming("/a/hen.txt", "\xFF\x00\x01");
+    nx_point_id   id;
+    nx_put_report r;
+    nx_error      err;
+    bool          did;
+
+    (void)done;
+    (void)total;
+    if (c->n_calls++) return true;
+    bad.n = 3;
+    if (nx_shelf_queue(c->x->s, &hen, &id, &err)) fail_msg("%s", err.text);
+    if (nx_shelf_queue(c->x->s, &bad, &id, &err)) fail_msg("%s", err.text);
+    if (c->worked)
+        for (did = true; did;)
+            if (nx_shelf_work_queued(c->x->s, c->x->e, &did, &r, &err)) fail_msg("%s", err.text);
+    return true;
+}
+
+static void what_waits_moves_along(bool worked)
+{
+    shelves           x;
+    nx_shelf_settings to = shelves_settings();
+    change            c = {.x = &x, .worked = worked};
+    nx_put_report     r;
+    nx_error          err;
+
+    to.model = NX_STR("minilm, again");
+    shelves_open(&x, model);
+    put_text(&x, "/a/fox.txt", FOX);
+    put_text(&x, "/a/hen.txt", PARCEL);
+    shelves_embed(&x, 100);
+    if (nx_shelf_move(x.store, x.blobs, NX_STR("docs"), &to, x.e, queue_meanwhile, &c, &err))
+        fail_msg("%s", err.text);
+    nx_shelf_close(x.s);
+    if (nx_shelf_open(&x.s, x.store, x.blobs, NX_STR("docs"), &to, &err)) fail_msg("%s", err.text);
+    for (bool did = true; did;)
+        if (nx_shelf_work_queued(x.s, x.e, &did, &r, &err)) fail_msg("%s", err.text);
+    assert_int_equal(state_of(&x, "/a/hen.txt"), NX_DOCUMENT_FAILED);
+    assert_int_equal(find_words(&x, "parcels"), 1);
+    assert_int_equal(find_words(&x, "lazy"), 0);
+    assert_int_equal(find_words(&x, "broods"), 1);
+    shelves_embed(&x, 100);
+    assert_int_equal(state_of(&x, "/a/fox.txt"), NX_DOCUMENT_READY);
+    shelf_seen seen = shelves_check(&x);
+    assert_int_equal(seen.n_vectors, seen.n_chunks);
+    assert_int_equal(seen.n_documents, 2);
+    shelves_close(&x);
+}
+
+static void it_moves_while_versions_come(void **state)
+{
+    (void)state;
+    what_waits_moves_along(false);
+    what_waits_moves_along(true);
+}
+
+static void remove_blobs(shelves *x)
+{
+    char     path[300];
+    nx_error err;
+
+    nx_blobs_close(x->blobs);
+    snprintf(path, sizeof path, "%s/blobs", x->dir);
+    if (nx_dir_remove_all(path, &err)) fail_msg("%s", err.text);
+    if (nx_blobs_open(&x->blobs, path, &err)) fail_msg("%s", err.text);
+}
+
+/* The collection came from elsewhere, without its blobs: its chunks move as they are. */
+static void it_moves_without_blobs(void **state)
+{
+    shelves           x;
+    nx_shelf_settings to = shelves_settings();
+    nx_error          err;
+
+    (void)state;
+    to.model = NX_STR("minilm, again");
+    shelves_open(&x, model);
+    put_text(&x, "/a/fox.txt", FOX);
+    put_text(&x, "/a/empty.txt", "");
+    shelves_embed(&x, 100);
+    nx_shelf_close(x.s);
+    x.s = NULL;
+    remove_blobs(&x);
+    if (nx_shelf_move(x.store, x.blobs, NX_STR("docs"), &to, x.e, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    if (nx_shelf_open(&x.s, x.store, x.blobs, NX_STR("docs"), &to, &err)) fail_msg("%s", err.text);
+    assert_int_equal(find_words(&x, "fox"), 1);
+    assert_int_equal(state_of(&x, "/a/fox.txt"), NX_DOCUMENT_READY);
+    assert_int_equal(state_of(&x, "/a/empty.txt"), NX_DOCUMENT_READY);
+    assert_int_equal(stats_of(&x).n_unembedded, 0);
+    assert_int_equal(stats_of(&x).n_chunks, 1);
+    shelves_close(&x);
+}
+
+static bool is_there(shelves *x, const char *name)
+{
+    nx_collection *c;
+    bool           is = !nx_store_find(&c, x->store, nx_str_of(name), NULL);
+
+    if (is) nx_collection_release(c);
+    return is;
+}
+
+/* A crash in a move leaves a shelf beside: it is in no list, and goes; somebody's own points of such a name don't. */
+static void what_moves_leave_goes(void **state)
+{
+    shelves           x;
+    nx_shelf         *half;
+    nx_shelf_settings set = shelves_settings();
+    nx_config         plain = {.n_slots = 1};
+    nx_error          err;
+    uint64_t          n;
+
+    (void)state;
+    plain.slots[0] = (nx_slot){.form = NX_FORM_DENSE, .dim = 3};
+    shelves_open(&x, model);
+    assert_int_equal(nx_shelf_open(&half, x.store, x.blobs, NX_STR("a.moving"), &set, &err),
+                     NX_EINVAL);
+    if (nx_shelf_open_any(&half, x.store, x.blobs, NX_STR("docs.moving"), &set, &err))
+        fail_msg("%s", err.text);
+    nx_shelf_close(half);
+    if (nx_store_create_collection(x.store, NX_STR("own.moving"), &plain, &err))
+        fail_msg("%s", err.text);
+    assert_true(nx_shelf_is_beside(x.store, NX_STR("docs.moving")));
+    assert_false(nx_shelf_is_beside(x.store, NX_STR("own.moving")));
+    assert_false(nx_shelf_is_beside(x.store, NX_STR("docs")));
+    assert_false(nx_shelf_is_beside(x.store, NX_STR(".moving")));
+    assert_int_equal(nx_shelves_sweep(x.store, x.blobs, &n, &err), NX_OK);
+    assert_false(is_there(&x, "docs.moving"));
+    assert_true(is_there(&x, "own.moving"));
+    assert_true(is_there(&x, "docs"));
+    shelves_close(&x);
+}
+
+static void many_go_together(void **state)
+{
+    shelves     x;
+    nx_point_id ids[40];
+    size_t      n = 40;
+    nx_error    err;
+
+    (void)state;
+    shelves_open(&x, model);
+    for (int i = 0; i < 50; i++) {
+        char source[40], text[80];
+        snprintf(source, sizeof source, "/a/%d.txt", i);
+        snprintf(text, sizeof text, "Document number %d is about foxes.", i);
+        nx_point_id id = put_text(&x, source, text).id;
+        if (i < 40) ids[i] = id;
+    }
+    assert_int_equal(nx_shelf_remove(x.s, ids[3], NULL, &err), NX_OK);
+    nx_snapshot *snap = nx_snapshot_take(nx_shelf_collection(x.s));
+    uint64_t     seq = nx_snapshot_seq(snap);
+    nx_snapshot_release(snap);
+    assert_int_equal(nx_shelf_remove_all(x.s, ids, &n, &err), NX_OK);
+    assert_int_equal(n, 39);
+    snap = nx_snapshot_take(nx_shelf_collection(x.s));
+    assert_int_equal(nx_snapshot_seq(snap), seq + 1); /* one record */
+    nx_snapshot_release(snap);
+    assert_int_equal(shelves_check(&x).n_documents, 10);
+    assert_int_equal(find_words(&x, "foxes"), 10);
+    assert_int_equal(nx_shelf_remove_all(x.s, ids, &n, &err), NX_OK);
+    assert_int_equal(n, 0);
+    shelves_close(&x);
+}
+
 static void times_are_written_as_they_are_read(void **state)
 {
     const int64_t us[] = {0,
@@ -536,6 +713,10 @@ int main(void)
         cmocka_unit_test(many_hands),
         cmocka_unit_test(no_memory_changes_nothing),
         cmocka_unit_test(it_moves_to_another_model),
+        cmocka_unit_test(it_moves_while_versions_come),
+        cmocka_unit_test(it_moves_without_blobs),
+        cmocka_unit_test(what_moves_leave_goes),
+        cmocka_unit_test(many_go_together),
         cmocka_unit_test(times_are_written_as_they_are_read),
     };
 
