@@ -114,11 +114,6 @@ static nx_status write_chunking(nx_buf *b, const nx_chunk_options *o, nx_error *
     return nx_fields_end(&f);
 }
 
-static nx_value value_of(const nx_buf *b)
-{
-    return (nx_value){(const uint8_t *)b->data, (uint32_t)b->len};
-}
-
 static nx_status write_settings(nx_buf *b, const nx_shelf_settings *s, nx_error *err)
 {
     nx_buf    chunking = {.max = 4096};
@@ -130,7 +125,7 @@ static nx_status write_settings(nx_buf *b, const nx_shelf_settings *s, nx_error 
         nx_fields_text(&f, "kind", NX_STR("settings"));
         nx_fields_text(&f, "model", s->model);
         nx_fields_int(&f, "dim", s->dim);
-        nx_fields_value(&f, "chunking", value_of(&chunking));
+        nx_fields_value(&f, "chunking", nx_shelf_value_of(&chunking));
         nx_fields_text(&f, "language", s->language);
         nx_fields_text(&f, "template", s->template);
         st = nx_fields_end(&f);
@@ -185,7 +180,7 @@ static nx_status rules_make(nx_shelf_rules **out, nx_value payload, nx_error *er
     if (!r) return nx_fail(err, NX_ENOMEM, "settings");
     r->payload.max = r->cut.max = NX_PAYLOAD_MAX;
     nx_status st = nx_buf_add(&r->payload, payload.p, payload.n, err);
-    if (!st) read_settings(&r->settings, value_of(&r->payload));
+    if (!st) read_settings(&r->settings, nx_shelf_value_of(&r->payload));
     if (!st) st = describe_cut(&r->cut, &r->settings, err);
     if (st)
         rules_free(r);
@@ -203,7 +198,7 @@ static nx_status rules_write(nx_shelf_rules **out, nx_shelf *s, const nx_shelf_s
     nx_point   p = {.id = settings_id};
 
     *out = NULL;
-    p.payload = value_of(&b);
+    p.payload = nx_shelf_value_of(&b);
     if (!st) st = nx_writes_put(w, &p, NX_PUT, err);
     if (!st) st = rules_make(out, p.payload, err);
     if (!st) {
@@ -257,7 +252,7 @@ static nx_status rules_begin(nx_shelf *s, const nx_shelf_settings *settings, nx_
         st = rules_write(&r, s, settings, err);
     } else if (!st && !r) {
         st = write_settings(&b, &plain, err);
-        if (!st) st = rules_make(&r, value_of(&b), err);
+        if (!st) st = rules_make(&r, nx_shelf_value_of(&b), err);
     }
     nx_buf_free(&b);
     if (!st) atomic_store(&s->rules, r);

@@ -256,7 +256,7 @@ static nx_status write_batch(batch *b)
     nx_buf     ready = {.max = 4096};
     int32_t    dim = nx_embedder_dims(b->e);
     nx_status  st = w ? ready_payload(&ready, b->err) : nx_fail(b->err, NX_ENOMEM, "a request");
-    nx_value   v = {(const uint8_t *)ready.data, (uint32_t)ready.len};
+    nx_value   v = nx_shelf_value_of(&ready);
 
     for (size_t i = 0; !st && i < b->n_pieces; i++) {
         const nx_vector vector = {.slot = b->s->dense,

@@ -33,6 +33,12 @@ struct nx_shelf {
     size_t       next_waiting;
 };
 
+/* A payload that was made in b: a view. */
+static inline nx_value nx_shelf_value_of(const nx_buf *b)
+{
+    return (nx_value){(const uint8_t *)b->data, (uint32_t)b->len};
+}
+
 /* ---- shelf.c ---- */
 
 static inline const nx_shelf_rules *nx_shelf_rules_now(nx_shelf *s)

@@ -75,11 +75,6 @@ nx_status nx_shelves_drop_leftovers(nx_store *store, nx_error *err)
 
 /* ---- One document ---- */
 
-static nx_value value_of(const nx_buf *b)
-{
-    return (nx_value){(const uint8_t *)b->data, (uint32_t)b->len};
-}
-
 /* A version that waits, an error. What the old one doesn't have goes. */
 static void fields_waiting(nx_fields *f, const nx_document *doc)
 {
@@ -118,7 +113,7 @@ static nx_status set_state(moving *m, const nx_document *doc)
     nx_fields_text(&f, "state", nx_str_of(nx_document_state_name(doc->state)));
     fields_waiting(&f, doc);
     nx_status st = nx_fields_end(&f);
-    nx_point  p = {.id = doc->id, .payload = value_of(&b)};
+    nx_point  p = {.id = doc->id, .payload = nx_shelf_value_of(&b)};
     if (!st) st = write_change(m->to, &p, m->err);
     nx_buf_free(&b);
     return st;
@@ -161,8 +156,8 @@ static nx_status copy_chunks(moving *m, nx_snapshot *snap, const nx_document *do
         nx_fields_null(&f, "n_waiting");
         st = nx_fields_end(&f);
     }
-    if (!st) st = nx_path_set(&payload, doc->payload, &top, value_of(&words), m->err);
-    nx_point p = {.id = doc->id, .payload = value_of(&payload)};
+    if (!st) st = nx_path_set(&payload, doc->payload, &top, nx_shelf_value_of(&words), m->err);
+    nx_point p = {.id = doc->id, .payload = nx_shelf_value_of(&payload)};
     if (!st) st = nx_writes_put(w, &p, NX_PUT, m->err);
     if (!st) st = nx_collection_write(m->to->c, w, true, NULL, m->err);
     nx_writes_destroy(w);

@@ -144,7 +144,7 @@ static nx_status write_time(putting *p)
     nx_fields_int(&f, "modified_ns", p->in->modified_ns);
     fields_modified(&f, p->in->modified_ns);
     nx_status st = nx_fields_end(&f);
-    nx_value  v = {(const uint8_t *)p->payload.data, (uint32_t)p->payload.len};
+    nx_value  v = nx_shelf_value_of(&p->payload);
     if (!st) st = nx_writes_set_payload(p->w, p->report->id, v, (nx_str){0}, p->err);
     return st ? st : nx_collection_write(p->s->c, p->w, true, NULL, p->err);
 }
@@ -361,7 +361,7 @@ static nx_status chunk_payload(putting *p, size_t i, const char *doc_id)
 
 static nx_value payload_of(const putting *p)
 {
-    return (nx_value){(const uint8_t *)p->payload.data, (uint32_t)p->payload.len};
+    return nx_shelf_value_of(&p->payload);
 }
 
 static nx_status put_new(putting *p, size_t i)

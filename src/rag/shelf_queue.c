@@ -10,11 +10,6 @@
 
 enum { CANDIDATES = 16, ERROR_MAX = 480 };
 
-static nx_value value_of(const nx_buf *b)
-{
-    return (nx_value){(const uint8_t *)b->data, (uint32_t)b->len};
-}
-
 /* ---- What waits ---- */
 
 static nx_status write_incoming(nx_buf *out, const nx_incoming *in, const char *sha256,
@@ -75,7 +70,7 @@ static nx_status write_change(nx_shelf *s, nx_point_id id, const nx_buf *payload
                               nx_error *err)
 {
     nx_writes *w = nx_writes_create(s->c);
-    nx_point   p = {.id = id, .payload = value_of(payload)};
+    nx_point   p = {.id = id, .payload = nx_shelf_value_of(payload)};
     nx_status  st = w ? NX_OK : nx_fail(err, NX_ENOMEM, "a request");
 
     if (!st && fresh)
@@ -127,7 +122,7 @@ static nx_status queue_locked(nx_shelf *s, const nx_incoming *in, nx_point_id id
 
     if (fresh) st = NX_OK;
     if (!st) st = write_incoming(&queued, in, sha256, &inner);
-    if (!st) st = queued_payload(&payload, in, id, value_of(&queued), fresh, &inner);
+    if (!st) st = queued_payload(&payload, in, id, nx_shelf_value_of(&queued), fresh, &inner);
     if (!st) st = write_change(s, id, &payload, fresh, &inner);
     if (st && err) *err = inner;
     nx_snapshot_release(snap);
