@@ -336,6 +336,24 @@ nx_status nx_shelf_get(nx_shelf *s, nx_snapshot *snap, nx_document *out, nx_poin
     return st;
 }
 
+nx_status nx_shelf_may_replace(nx_shelf *s, nx_snapshot *snap, const nx_incoming *in, nx_error *err)
+{
+    nx_point_copy copy = {0};
+    nx_document   was;
+    nx_error      inner = {0};
+
+    if (!in->only_over) return NX_OK;
+    nx_status st =
+        nx_shelf_get(s, snap, &was, &copy, nx_document_id(in->source), in->only_over, &inner);
+    nx_point_copy_free(&copy);
+    if (st == NX_ENOENT) {
+        if (in->barred) *in->barred = true;
+        return nx_fail(err, NX_EINVAL, "a document of that name is another's");
+    }
+    if (st && err) *err = inner;
+    return st;
+}
+
 static nx_status delete_points(nx_shelf *s, const nx_point_id *docs, size_t n_docs,
                                const nx_point_id *chunks, size_t n_chunks, nx_error *err)
 {

@@ -90,6 +90,10 @@ typedef struct nx_incoming {
     const nx_str            *tags;     /* [n_tags] access tags */
     size_t                   n_tags;
     const nx_extract_limits *limits; /* NULL: the defaults */
+    /* What a document that has the source already must meet (NULL: whatever it is), looked at in the step that
+     * replaces it: else NX_EINVAL, *barred (may be NULL) true, and nothing is written. */
+    const nx_filter *only_over;
+    bool            *barred;
 } nx_incoming;
 
 typedef struct nx_put_report {

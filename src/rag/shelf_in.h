@@ -96,6 +96,10 @@ nx_status nx_shelf_delete(nx_shelf *s, nx_point_id doc, const nx_point_id *chunk
  * left out: ids and *n say which were taken away. NX_ELIMIT: together they have too many chunks. */
 nx_status nx_shelf_remove_all(nx_shelf *s, nx_point_id *ids, size_t *n, nx_error *err);
 
+/* Does the document that is there meet in->only_over? Asked by who holds its lock. */
+nx_status nx_shelf_may_replace(nx_shelf *s, nx_snapshot *snap, const nx_incoming *in,
+                               nx_error *err);
+
 /* ---- shelf_put.c ---- */
 
 /* Is what is there made of these bytes, and as `in` and the rules (NULL: whatever they are) want it? Neither its

@@ -546,6 +546,7 @@ nx_status nx_shelf_put_locked(nx_shelf *s, const nx_incoming *in, nx_embedder *c
     *report = (nx_put_report){.id = nx_document_id(in->source)};
     nx_blob_name(p.sha256, in->bytes ? in->bytes : "", in->n);
     nx_status st = look(&p);
+    if (!st && p.there) st = nx_shelf_may_replace(s, p.snap, in, err);
     if (!st && p.there && is_same(p.rules, &p.was, in, p.sha256)) {
         report->unchanged = true;
         report->n_chunks = report->n_kept = p.was.n_chunks;

@@ -120,6 +120,7 @@ static nx_status queue_locked(nx_shelf *s, const nx_incoming *in, nx_point_id id
     nx_status     st = nx_shelf_get(s, snap, &was, &copy, id, NULL, &inner);
     bool          fresh = st == NX_ENOENT;
 
+    if (!st) st = nx_shelf_may_replace(s, snap, in, &inner);
     if (fresh) st = NX_OK;
     if (!st) st = write_incoming(&queued, in, sha256, &inner);
     if (!st) st = queued_payload(&payload, in, id, nx_shelf_value_of(&queued), fresh, &inner);

@@ -208,31 +208,6 @@ static nx_status check_tags(const indexing *x, const nx_incoming *in, nx_error *
                    "and of the key's alone");
 }
 
-/* A document that is there may be replaced by whoever may change it. */
-static nx_status check_owner(indexing *x, nx_point_id id, nx_error *err)
-{
-    const nx_filter *mine;
-    nx_snapshot     *snap;
-    nx_point_copy    copy = {0};
-    nx_document      d;
-    nx_status        st = nx_rights_change_filter(x->call, NULL, &mine, err);
-
-    if (st || !mine) return st;
-    snap = nx_snapshot_take(nx_shelf_collection(x->find.shelf));
-    st = nx_shelf_get(x->find.shelf, snap, &d, &copy, id, NULL, err);
-    if (!st) {
-        st = nx_shelf_get(x->find.shelf, snap, &d, &copy, id, mine, err);
-        x->find.forbidden = st == NX_ENOENT;
-        if (st == NX_ENOENT)
-            st = nx_fail(err, NX_EINVAL, "this key may not change the document of that name");
-    } else if (st == NX_ENOENT) {
-        st = NX_OK;
-    }
-    nx_point_copy_free(&copy);
-    nx_snapshot_release(snap);
-    return st;
-}
-
 /* ---- Documents ---- */
 
 /* Of a text without any name: its first words. */
@@ -285,9 +260,12 @@ static nx_status put_next(indexing *x, nx_error *err)
     nx_put_report report;
     nx_status     st = read_document(x, &in, &x->documents[x->done], err);
 
-    if (!st) st = check_owner(x, nx_document_id(in.source), err);
+    in.barred = &x->find.forbidden;
+    if (!st) st = nx_rights_change_filter(x->call, NULL, &in.only_over, err);
     if (!st) st = nx_shelf_put(x->find.shelf, &in, x->find.embedder->parts.embedder, &report, err);
     nx_vault_note_write(&x->call->server->vault, st == NX_EIO || st == NX_EFULL ? st : NX_OK, err);
+    if (x->find.forbidden)
+        return nx_fail(err, NX_EINVAL, "this key may not change the document of that name");
     if (st) return st;
     x->ids[x->done++] = report.id;
     x->n_chunks += report.n_chunks;

@@ -40,6 +40,7 @@ typedef struct upload {
     nx_skip          *skips; /* [n_skips] */
     size_t            n_ids, n_skips;
     nx_extract_limits limits;
+    const nx_filter  *own; /* documents that the key may change; NULL: all of them */
 } upload;
 
 static nx_status no_memory(upload *u)
@@ -164,31 +165,6 @@ static nx_status check_tags(upload *u)
     return nx_rights_payload(u->c, (nx_value){(const uint8_t *)b->data, (uint32_t)b->len}, u->err);
 }
 
-/* Is the place of that source free, or taken by a document that the key may change? */
-static nx_status may_take_place(upload *u, nx_point_id id, bool *may)
-{
-    const nx_filter *own;
-    nx_point_copy    copy = {0};
-    nx_document      doc;
-    nx_snapshot     *snap;
-    nx_status        st;
-
-    *may = true;
-    if (!nx_rights_tagged(u->c)) return NX_OK;
-    st = nx_rights_change_filter(u->c, NULL, &own, u->err);
-    if (st) return st;
-    snap = nx_snapshot_take(nx_shelf_collection(u->shelf));
-    st = nx_shelf_get(u->shelf, snap, &doc, &copy, id, NULL, u->err);
-    nx_point_copy_free(&copy);
-    if (!st) {
-        st = nx_shelf_get(u->shelf, snap, &doc, &copy, id, own, u->err);
-        *may = !st;
-        nx_point_copy_free(&copy);
-    }
-    nx_snapshot_release(snap);
-    return st == NX_ENOENT ? NX_OK : st;
-}
-
 /* The shelf; false: refused. One that isn't there is made by who may manage it. */
 static bool open_shelf(upload *u)
 {
@@ -244,18 +220,18 @@ static nx_status queue_file(upload *u, const nx_webform_part *f)
                       .n = f->value.len,
                       .tags = u->tags,
                       .n_tags = u->n_tags,
-                      .limits = &u->limits};
+                      .limits = &u->limits,
+                      .only_over = u->own};
     const char *why = refusal(u, f, text);
-    bool        may = true;
+    bool        barred = false;
 
     if (why) return skip(u, f->filename, why);
     if (!nx_utf8_valid(f->type.p ? f->type.p : "", f->type.len, NULL)) in.type = (nx_str){0};
     if (u->metadata.len)
         in.metadata = (nx_value){(const uint8_t *)u->metadata.data, (uint32_t)u->metadata.len};
-    nx_status st = may_take_place(u, nx_document_id(in.source), &may);
-    if (st) return st;
-    if (!may) return skip(u, f->filename, "this name is another's: this key may not replace it");
-    st = nx_shelf_queue(u->shelf, &in, &u->ids[u->n_ids], u->err);
+    in.barred = &barred;
+    nx_status st = nx_shelf_queue(u->shelf, &in, &u->ids[u->n_ids], u->err);
+    if (barred) return skip(u, f->filename, "this name is another's: this key may not replace it");
     nx_vault_note_write(&u->c->server->vault, st, u->err);
     if (!st) u->names[u->n_ids++] = f->filename;
     return st;
@@ -264,8 +240,9 @@ static nx_status queue_file(upload *u, const nx_webform_part *f)
 static nx_status queue_files(upload *u)
 {
     nx_arena *a = &u->c->kept;
-    nx_status st = NX_OK;
+    nx_status st = nx_rights_change_filter(u->c, NULL, &u->own, u->err);
 
+    if (st) return st;
     u->ids = nx_arena_alloc(a, u->n_files, sizeof *u->ids);
     u->names = nx_arena_alloc(a, u->n_files, sizeof *u->names);
     u->skips = nx_arena_alloc(a, u->n_files, sizeof *u->skips);

@@ -285,6 +285,46 @@ static void what_is_queued_waits(void **state)
     shelves_close(&x);
 }
 
+/* Whose a document is, is looked at in the step that replaces it: of two that come at once one is second. */
+static void another_s_document_stays(void **state)
+{
+    const nx_str  mine = NX_STR("mine"), theirs = NX_STR("theirs");
+    nx_condition  has = {.kind = NX_COND_TEXT_ANY, .texts = &theirs, .n_texts = 1};
+    nx_filter     own = {.must = &has, .n_must = 1};
+    bool          barred = false;
+    shelves       x;
+    nx_put_report r;
+    nx_point_id   id;
+    nx_error      err;
+    nx_incoming   in = incoming("upload/one.txt", FOX), other = incoming("upload/one.txt", HEN);
+
+    (void)state;
+    shelves_open(&x, model);
+    assert_int_equal(nx_path_parse(&has.path, NX_STR("access_tags"), &err), NX_OK);
+    in.tags = &mine;
+    other.tags = &theirs;
+    in.n_tags = other.n_tags = 1;
+    other.only_over = &own;
+    other.barred = &barred;
+    assert_int_equal(nx_shelf_queue(x.s, &in, &id, &err), NX_OK);
+    assert_int_equal(nx_shelf_queue(x.s, &other, &id, &err), NX_EINVAL);
+    assert_true(barred);
+    barred = false;
+    assert_int_equal(nx_shelf_put(x.s, &other, x.e, &r, &err), NX_EINVAL);
+    assert_true(barred);
+    assert_false(put(&x, &in).unchanged);
+    assert_int_equal(nx_shelf_put(x.s, &other, x.e, &r, NULL), NX_EINVAL);
+    assert_int_equal(find_words(&x, "fox"), 1);
+    assert_int_equal(find_words(&x, "hen"), 0);
+    other.source = NX_STR("upload/two.txt"); /* a name that nobody has, and then one's own */
+    barred = false;
+    assert_int_equal(nx_shelf_put(x.s, &other, x.e, &r, &err), NX_OK);
+    assert_int_equal(nx_shelf_queue(x.s, &other, &id, &err), NX_OK);
+    assert_false(barred);
+    shelves_check(&x);
+    shelves_close(&x);
+}
+
 static void settings_stay_and_cut_anew(void **state)
 {
     shelves           x;
@@ -709,6 +749,7 @@ int main(void)
         cmocka_unit_test(its_like_twice),
         cmocka_unit_test(gone_with_all_its_chunks),
         cmocka_unit_test(what_is_queued_waits),
+        cmocka_unit_test(another_s_document_stays),
         cmocka_unit_test(settings_stay_and_cut_anew),
         cmocka_unit_test(many_hands),
         cmocka_unit_test(no_memory_changes_nothing),
