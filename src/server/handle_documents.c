@@ -85,18 +85,22 @@ static void found_free(nx_call *c, found *f)
     nx_library_release(c->server->library, f->shelf);
 }
 
-/* In this collection? *f as found_free frees it, also when it isn't. */
-static nx_status look_in(nx_call *c, found *f, nx_str name, nx_point_id id, nx_error *err)
+/* In f->shelf? *f as found_free frees it, also when it isn't. */
+static nx_status look_in(nx_call *c, found *f, nx_point_id id, nx_error *err)
 {
     const nx_filter *may = NULL;
-    nx_status        st = nx_library_find(c->server->library, &f->shelf, name, err);
+    nx_status        st = nx_rights_filter(c, NULL, &may, err);
 
-    if (st) return st;
-    if (!nx_rights_allow(c, nx_collection_name(nx_shelf_collection(f->shelf)), NX_RIGHT_READ))
-        return nx_fail(err, NX_ENOENT, "no such collection");
     f->snap = nx_snapshot_take(nx_shelf_collection(f->shelf));
-    st = nx_rights_filter(c, NULL, &may, err);
     return st ? st : nx_shelf_get(f->shelf, f->snap, &f->doc, &f->copy, id, may, err);
+}
+
+static nx_status look_in_name(nx_call *c, found *f, nx_str name, nx_point_id id, nx_error *err)
+{
+    if (!nx_rights_allow(c, name, NX_RIGHT_READ))
+        return nx_fail(err, NX_ENOENT, "no such collection");
+    nx_status st = nx_library_find(c->server->library, &f->shelf, name, err);
+    return st ? st : look_in(c, f, id, err);
 }
 
 /* In all that the key may read, one after the other. */
@@ -110,7 +114,7 @@ static nx_status look_everywhere(nx_call *c, found *f, nx_point_id id, nx_error 
     if (st) return st;
     st = NX_ENOENT;
     for (size_t i = 0; st == NX_ENOENT && i < n; i++) {
-        st = look_in(c, f, nx_str_of(names[i]), id, err);
+        st = look_in_name(c, f, nx_str_of(names[i]), id, err);
         if (!st) break;
         found_free(c, f);
         *f = (found){0};
@@ -128,11 +132,12 @@ static bool find_document(nx_call *c, found *f)
     nx_status   st;
 
     *f = (found){0};
+    if (collection.len && !(f->shelf = nx_docs_shelf(c, collection, NX_RIGHT_READ))) return false;
     if (nx_id_parse_uuid(&id, c->params[0], NULL))
         st = nx_fail(&err, NX_ENOENT, "no document %.*s",
                      (int)(c->params[0].len < 64 ? c->params[0].len : 64), c->params[0].p);
-    else if (collection.len)
-        st = look_in(c, f, collection, id, &err);
+    else if (f->shelf)
+        st = look_in(c, f, id, &err);
     else
         st = look_everywhere(c, f, id, &err);
     if (!st) return true;

@@ -106,7 +106,24 @@ class Rights(unittest.TestCase):
         for d in self.rng.sample(documents, 2):
             yield "document", self.ask(key, "POST", "/llm/rag/query", {
                 "query": question, "collection_name": name, "document_id": self.ids[d.secret]})
+            # A name that the caller may have guessed; and what it says that was said before.
+            source = f"{d.secret}.txt"
+            if not d.is_for(self.tags_of(key)):
+                got = self.ok(key, "GET", f"/rag/documents?collection={name}&source={source}")
+                self.assertEqual((got.json["total"], got.json["documents"]), (0, []))
+                got = self.ok(key, "DELETE", f"/rag/documents?collection={name}&source={source}", status=404)
+                yield "no such source", got
+        yield "conversation", self.ask(key, "POST", "/llm/rag/query", {
+            "query": "And who asks there?", "collection_name": name, "mode": "extract", "explain": True,
+            "history": [{"role": "user", "content": question}, {"role": "assistant", "content": "In a room."}]})
+        yield "context", self.ask(key, "POST", "/llm/rag/query", {
+            "query": question, "collection_name": name, "context": "The warehouse is closed.", "mode": "extract"})
+        yield "jobs", self.ask(key, "GET", "/rag/jobs")
+        yield "cache", self.ask(key, "GET", "/rag/cache/stats")
         yield from self.collections(key, name, question)
+
+    def tags_of(self, key):
+        return next(tags for tags, k in self.keys.items() if k == key)
 
     def collections(self, key, name, question):
         c = f"/collections/{name}"
@@ -192,16 +209,29 @@ class Rights(unittest.TestCase):
     # ---- Collections, writing ----
 
     def test_other_collections(self):
+        ids = {}
         for name in ("mine", "theirs"):
-            self.ok(self.admin, "POST", "/rag/index", {"collection_name": name, "documents": [
+            got = self.ok(self.admin, "POST", "/rag/index", {"collection_name": name, "documents": [
                 {"text": f"A sentence of {name}."}]}, 201)
+            ids[name] = got.json["document_ids"][0]
         key = self.s.new_key("--scope", "infer,rag", "--collection", "mine")
         self.assertEqual(self.ok(key, "GET", "/rag/collections").json, ["mine"])
+        named = [m["id"] for m in self.ok(key, "GET", "/v1/models").json["data"]]
+        self.assertEqual([n for n in named if n.startswith("rag:")], ["rag:mine"])
         for there in ("theirs", "nowhere"):
             for path in ("/rag/search", "/rag/query", "/llm/rag/query"):
                 self.ok(key, "POST", path, {"query": "sentence", "collection_name": there}, 403)
             self.ok(key, "POST", "/rag/index", {"collection_name": there, "documents": [{"text": "x"}]}, 403)
             self.ok(key, "DELETE", f"/rag/collections/{there}", status=403)
+            # Whether such a collection or document is there isn't told, either.
+            for one in (ids["theirs"], "00000000-0000-5000-8000-000000000001"):
+                for what in ("", "/chunks", "/content"):
+                    self.ok(key, "GET", f"/rag/documents/{one}{what}?collection={there}", status=403)
+                    self.ok(key, "GET", f"/rag/documents/{one}{what}", status=404)
+                self.ok(key, "DELETE", f"/rag/documents/{one}?collection={there}", status=403)
+                self.ok(key, "DELETE", f"/rag/documents/{one}", status=404)
+            self.ok(key, "GET", f"/rag/documents?collection={there}", status=403)
+            self.ok(key, "DELETE", f"/rag/documents?source=x&collection={there}", status=403)
             self.ok(key, "POST", "/v1/chat/completions", {"model": f"rag:{there}", "messages": [
                 {"role": "user", "content": "sentence"}]}, 403)
 
