@@ -116,6 +116,10 @@ bool nx_shelf_at_a_glance(nx_shelf *s, nx_snapshot *snap, const nx_incoming *in,
 /* Keep bytes and a record in state queued: durable; nx_shelf_work_queued does the rest, also after a crash. */
 nx_status nx_shelf_queue(nx_shelf *s, const nx_incoming *in, nx_point_id *id, nx_error *err);
 
+/* What was queued until then (microseconds since 1970) isn't wanted any more: a version that was there is as it was,
+ * a document that nobody had is gone. NX_OK also where nothing waits. */
+nx_status nx_shelf_unqueue(nx_shelf *s, nx_point_id id, int64_t until_us, nx_error *err);
+
 /* Work on one queued document: *did false when none is left. What can't be read becomes failed, with its reason
  * (NX_OK); an error is one of the store's. */
 nx_status nx_shelf_work_queued(nx_shelf *s, nx_embedder *counts_with, bool *did,
@@ -174,7 +178,8 @@ nx_status nx_shelf_move(nx_store *store, nx_blobs *blobs, nx_str name, const nx_
 bool nx_shelf_is_beside(nx_store *store, nx_str name);
 
 /* Blobs that no document of any collection names are removed, but for those of the last hour; and what a crash left
- * of moves. */
-nx_status nx_shelves_sweep(nx_store *store, nx_blobs *blobs, uint64_t *n, nx_error *err);
+ * of moves. May run beside all else; *stop (NULL: never) ends it with NX_ECANCELLED. */
+nx_status nx_shelves_sweep(nx_store *store, nx_blobs *blobs, const atomic_bool *stop, uint64_t *n,
+                           nx_error *err);
 
 #endif

@@ -146,6 +146,77 @@ nx_status nx_shelf_queue(nx_shelf *s, const nx_incoming *in, nx_point_id *id, nx
     return st;
 }
 
+/* ---- Not any more ---- */
+
+static nx_status count_without_vector(nx_shelf *s, nx_snapshot *snap, nx_point_id id, uint64_t *n,
+                                      nx_error *err)
+{
+    nx_arena         a = {0};
+    nx_condition     has = {.kind = NX_COND_VECTOR, .slot = s->dense};
+    nx_filter        lacks = {.must_not = &has, .n_must_not = 1};
+    const nx_filter *f;
+    nx_status        st = nx_shelf_filter_chunks(&a, &id, &lacks, &f, err);
+
+    if (!st) st = nx_snapshot_count_where(snap, n, f, err);
+    nx_arena_free(&a);
+    return st;
+}
+
+/* The state that the version which is there would have without the one that waited. */
+static nx_status set_back(nx_shelf *s, nx_snapshot *snap, const nx_document *doc, nx_error *err)
+{
+    bool              was_read = nx_field_text(doc->payload, "chunking").len > 0;
+    uint64_t          n = 0;
+    nx_buf            b = {.max = NX_PAYLOAD_MAX};
+    nx_fields         f;
+    nx_document_state state;
+    nx_status         st = count_without_vector(s, snap, doc->id, &n, err);
+
+    if (st) return st;
+    state = !was_read ? NX_DOCUMENT_FAILED : n ? NX_DOCUMENT_WORDS : NX_DOCUMENT_READY;
+    nx_fields_begin(&f, &b, err);
+    nx_fields_text(&f, "state", nx_str_of(nx_document_state_name(state)));
+    nx_fields_null(&f, "queued");
+    if (!was_read) nx_fields_text(&f, "error", NX_STR("it could not be read when it came first"));
+    if (n)
+        nx_fields_uint(&f, "n_waiting", n);
+    else
+        nx_fields_null(&f, "n_waiting");
+    st = nx_fields_end(&f);
+    if (!st) st = write_change(s, doc->id, &b, false, err);
+    nx_buf_free(&b);
+    return st;
+}
+
+static nx_status unqueue_locked(nx_shelf *s, nx_point_id id, int64_t until_us, nx_error *err)
+{
+    nx_point_copy copy = {0};
+    nx_document   doc;
+    nx_error      inner = {0};
+    nx_snapshot  *snap = nx_snapshot_take(s->c);
+    nx_status     st = nx_shelf_get(s, snap, &doc, &copy, id, NULL, &inner);
+
+    if (st == NX_ENOENT) {
+        st = NX_OK;
+    } else if (!st && doc.state == NX_DOCUMENT_QUEUED &&
+               nx_field_time(nx_value_member(doc.payload, NX_STR("queued")), "at") <= until_us) {
+        st = doc.sha256[0] ? set_back(s, snap, &doc, &inner)
+                           : nx_shelf_delete(s, id, NULL, 0, &inner);
+    }
+    if (st && err) *err = inner;
+    nx_snapshot_release(snap);
+    nx_point_copy_free(&copy);
+    return st;
+}
+
+nx_status nx_shelf_unqueue(nx_shelf *s, nx_point_id id, int64_t until_us, nx_error *err)
+{
+    nx_shelf_lock(id);
+    nx_status st = unqueue_locked(s, id, until_us, err);
+    nx_shelf_unlock(id);
+    return st;
+}
+
 /* ---- Out ---- */
 
 /* It stays as it was, with the reason. Where nothing was, the bytes are still its own. */

@@ -1,6 +1,7 @@
 /* sweep.c - bytes that no document names any more are removed.
  *
- * All names are gathered first; what came since is younger than an hour, and stays.
+ * All names are gathered first; what came since is younger than an hour, and stays, also where its bytes were
+ * there before: putting them again makes them young.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,14 @@
 enum { AGE_S = 3600 };
 
 typedef struct named {
-    nx_buf names; /* NX_BLOB_NAME bytes each */
+    nx_buf             names; /* NX_BLOB_NAME bytes each */
+    const atomic_bool *stop;
 } named;
+
+static bool is_stopped(const named *x)
+{
+    return x->stop && atomic_load(x->stop);
+}
 
 static int by_name(const void *a, const void *b)
 {
@@ -24,7 +31,7 @@ static bool is_named(void *ctx, const char *name)
     named *x = ctx;
     char   key[NX_BLOB_NAME] = {0};
 
-    if (strlen(name) != NX_BLOB_NAME - 1) return true; /* none of ours */
+    if (is_stopped(x) || strlen(name) != NX_BLOB_NAME - 1) return true; /* or none of ours */
     memcpy(key, name, sizeof key);
     return x->names.len &&
            bsearch(key, x->names.data, x->names.len / NX_BLOB_NAME, NX_BLOB_NAME, by_name);
@@ -64,6 +71,7 @@ static nx_status add_collection(named *x, nx_collection *c, nx_error *err)
     for (size_t i = 0; !st && i < n; i++) {
         st = nx_snapshot_get(snap, &copy, ids[i], err);
         if (!st) st = add_document(x, copy.point.payload, err);
+        if (!st && is_stopped(x)) st = nx_fail(err, NX_ECANCELLED, "stopped");
     }
     nx_point_copy_free(&copy);
     nx_free(ids);
@@ -95,9 +103,10 @@ static nx_status add_all(named *x, nx_store *store, nx_error *err)
     return st;
 }
 
-nx_status nx_shelves_sweep(nx_store *store, nx_blobs *blobs, uint64_t *n, nx_error *err)
+nx_status nx_shelves_sweep(nx_store *store, nx_blobs *blobs, const atomic_bool *stop, uint64_t *n,
+                           nx_error *err)
 {
-    named     x = {.names.max = (size_t)1 << 31};
+    named     x = {.names.max = (size_t)1 << 31, .stop = stop};
     nx_status st = nx_shelves_drop_leftovers(store, err);
 
     *n = 0;

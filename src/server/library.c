@@ -387,12 +387,29 @@ static void sleep_until_woken(nx_library *l)
     pthread_mutex_unlock(&l->lock);
 }
 
+/* What nobody names, and halves of moves, as a crash leaves them: all records are read for it, so nobody waits. Not
+ * being able to look is no reason not to serve: a collection may be in quarantine. */
+static void sweep(nx_library *l)
+{
+    nx_error  err = {0};
+    uint64_t  n;
+    nx_status st = nx_shelves_sweep(l->vault->store, l->blobs, &l->stop, &n, &err);
+
+    if (st && st != NX_ECANCELLED)
+        nx_log_warn("files that no document names are kept: %s", err.text);
+}
+
 static void *work_main(void *arg)
 {
     nx_library *l = arg;
+    bool        swept = false;
 
-    while (!atomic_load(&l->stop))
-        if (!work_once(l)) sleep_until_woken(l);
+    while (!atomic_load(&l->stop)) {
+        if (work_once(l)) continue;
+        if (!swept) sweep(l); /* not before what somebody waits for */
+        swept = true;
+        sleep_until_woken(l);
+    }
     return NULL;
 }
 
@@ -401,17 +418,11 @@ static void *work_main(void *arg)
 static nx_status open_parts(nx_library *l, const char *data, nx_error *err)
 {
     char      dir[NX_DATADIR_PATH_MAX];
-    uint64_t  n;
     nx_status st;
 
     if (!nx_path_write(dir, sizeof dir, "%s/blobs", data))
         return nx_fail(err, NX_ELIMIT, "%s: the path is too long", data);
     st = nx_blobs_open(&l->blobs, dir, err);
-    /* What nobody names, and halves of moves, as a crash leaves them. Not being able to look is no reason not to
-     * serve: a collection may be in quarantine. */
-    nx_error why = {0};
-    if (!st && nx_shelves_sweep(l->vault->store, l->blobs, &n, &why))
-        nx_log_warn("files that no document names are kept: %s", why.text);
     if (!st && pthread_create(&l->worker, NULL, work_main, l) != 0)
         return nx_fail(err, NX_ENOMEM, "a thread did not start");
     l->has_worker = !st;

@@ -580,21 +580,16 @@ nx_status nx_rag_jobs_write(nx_library *l, nx_jw *w, const char *key, const nx_r
 
 /* ---- Cancelling ---- */
 
-/* Documents that wait and that nobody had before this upload: they have no chunks. */
+/* Versions that still wait, and came with this upload: not those that another brought since. From the end: the
+ * worker comes from the beginning. */
 static void take_back(nx_rag_job *j)
 {
-    nx_library  *l = j->library;
-    nx_shelf    *s = NULL;
-    nx_condition both[2] = {{.kind = NX_COND_TEXT_ANY, .texts = &NX_STR("queued"), .n_texts = 1},
-                            {.kind = NX_COND_EMPTY}};
-    nx_filter    only_if = {.must = both, .n_must = 2};
+    nx_library *l = j->library;
+    nx_shelf   *s = NULL;
 
-    if (nx_path_parse(&both[0].path, NX_STR("state"), NULL) ||
-        nx_path_parse(&both[1].path, NX_STR("sha256"), NULL) ||
-        nx_library_find(l, &s, j->wish.collection, NULL))
-        return;
-    for (size_t i = 0; i < j->wish.n_documents; i++)
-        (void)nx_shelf_remove(s, j->wish.documents[i], &only_if, NULL);
+    if (nx_library_find(l, &s, j->wish.collection, NULL)) return;
+    for (size_t i = j->wish.n_documents; i-- > 0;)
+        (void)nx_shelf_unqueue(s, j->wish.documents[i], j->created_ms * 1000 + 999, NULL);
     nx_library_release(l, s);
 }
 

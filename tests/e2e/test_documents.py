@@ -219,7 +219,45 @@ class Documents(unittest.TestCase):
         job = self.until_done(got.json["job_id"], ask=self.s.control)
         self.assertIn(job["phase"], ("cancelled", "done"))
 
+    def test_an_upload_is_cancelled(self):
+        names = [f"{i}.md" for i in range(120)]
+        self.until_done(self.upload([(n, BOAT) for n in names], collection_name="back")["job_id"])
+        up = self.upload([(n, f"# New\n\n{n}\n" + LEASE * 40) for n in names + ["new.md"]],
+                         collection_name="back")
+        self.ask("DELETE", f"/rag/jobs/{up['job_id']}")
+        self.assertIn(self.until_done(up["job_id"])["phase"], ("cancelled", "done"))
+        end = time.monotonic() + 60
+        while any(self.list("back", state=s)["total"] for s in ("queued", "words")):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        found = self.list("back", limit=1000)["documents"]
+        old = [d for d in found if d["bytes"] == len(BOAT)]
+        self.assertGreater(len(old), 0, "the worker read them all before the cancel came")
+        self.assertNotIn("new.md", [d["source"] for d in found])
+        self.assertEqual({d["state"] for d in found}, {"ready"})
+
     # ---- What a restart finds ----
+
+    def test_a_start_sweeps_what_no_document_names(self):
+        lost = "ab" + "c0" * 31
+        with Server(model=EMBEDDER) as s:
+            body, headers = form([("boat.txt", BOAT)], collection_name="swept")
+            self.assertEqual(s.ask("POST", "/rag/documents", body, headers=headers).status, 202)
+            folder = os.path.join(s.data, "blobs", lost[:2])
+            os.makedirs(folder, exist_ok=True)
+            path = os.path.join(folder, lost[2:])
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("of nobody")
+            os.utime(path, (1, 1))
+            s.stop()
+            with Server(model=EMBEDDER, data=s.data) as again:
+                end = time.monotonic() + 60
+                while os.path.exists(path):
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.05)
+                doc = again.get("/rag/documents?collection=swept").json["documents"][0]
+                got = again.get(f"/rag/documents/{doc['document_id']}/content?source=true")
+                self.assertEqual(got.body, BOAT.encode())
 
     def test_another_start_goes_on(self):
         with Server(model=EMBEDDER) as s:

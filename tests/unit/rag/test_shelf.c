@@ -285,6 +285,57 @@ static void what_is_queued_waits(void **state)
     shelves_close(&x);
 }
 
+/* A version that is no longer wanted: what was there is as it was. */
+static void what_is_queued_is_taken_back(void **state)
+{
+    const int64_t ever = INT64_MAX;
+    shelves       x;
+    nx_put_report r;
+    nx_point_id   id;
+    bool          did;
+    nx_error      err;
+    nx_incoming   in = incoming("upload/one.txt", FOX);
+
+    (void)state;
+    shelves_open(&x, model);
+    assert_int_equal(nx_shelf_queue(x.s, &in, &id, &err), NX_OK);
+    assert_int_equal(nx_shelf_unqueue(x.s, id, 1, &err), NX_OK); /* it came later */
+    assert_int_equal(state_of(&x, "upload/one.txt"), NX_DOCUMENT_QUEUED);
+    assert_int_equal(nx_shelf_unqueue(x.s, id, ever, &err), NX_OK);
+    assert_int_equal(stats_of(&x).n_documents, 0);
+    assert_int_equal(nx_shelf_unqueue(x.s, id, ever, &err), NX_OK);
+
+    put(&x, &in);
+    in.bytes = HEN;
+    in.n = strlen(HEN);
+    for (int ready = 0; ready < 2; ready++) {
+        nx_document_state was = ready ? NX_DOCUMENT_READY : NX_DOCUMENT_WORDS;
+        assert_int_equal(state_of(&x, "upload/one.txt"), was);
+        assert_int_equal(nx_shelf_queue(x.s, &in, &id, &err), NX_OK);
+        assert_int_equal(nx_shelf_unqueue(x.s, id, ever, &err), NX_OK);
+        assert_int_equal(state_of(&x, "upload/one.txt"), was);
+        assert_int_equal(nx_shelf_work_queued(x.s, x.e, &did, &r, &err), NX_OK);
+        assert_false(did);
+        assert_int_equal(shelves_embed(&x, 10), ready ? 0 : 1);
+    }
+    assert_int_equal(find_words(&x, "fox"), 1);
+    assert_int_equal(find_words(&x, "hen"), 0);
+
+    /* Never read at all: it failed, and still has. */
+    in = incoming("upload/two.txt", "\xFF\x00\x01");
+    in.n = 3;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(nx_shelf_queue(x.s, &in, &id, &err), NX_OK);
+        if (i == 0)
+            assert_int_equal(nx_shelf_work_queued(x.s, x.e, &did, &r, &err), NX_OK);
+        else
+            assert_int_equal(nx_shelf_unqueue(x.s, id, ever, &err), NX_OK);
+        assert_int_equal(state_of(&x, "upload/two.txt"), NX_DOCUMENT_FAILED);
+    }
+    shelves_check(&x);
+    shelves_close(&x);
+}
+
 /* Whose a document is, is looked at in the step that replaces it: of two that come at once one is second. */
 static void another_s_document_stays(void **state)
 {
@@ -524,7 +575,7 @@ static void it_moves_to_another_model(void **state)
     assert_int_equal(nx_shelf_work_queued(x.s, x.e, &did, &r, &err), NX_OK);
     assert_true(did);
     assert_int_equal(find_words(&x, "parcels"), 1);
-    assert_int_equal(nx_shelves_sweep(x.store, x.blobs, &n, &err), NX_OK);
+    assert_int_equal(nx_shelves_sweep(x.store, x.blobs, NULL, &n, &err), NX_OK);
     shelves_check(&x);
     free(text);
     shelves_close(&x);
@@ -749,6 +800,7 @@ int main(void)
         cmocka_unit_test(its_like_twice),
         cmocka_unit_test(gone_with_all_its_chunks),
         cmocka_unit_test(what_is_queued_waits),
+        cmocka_unit_test(what_is_queued_is_taken_back),
         cmocka_unit_test(another_s_document_stays),
         cmocka_unit_test(settings_stay_and_cut_anew),
         cmocka_unit_test(many_hands),
