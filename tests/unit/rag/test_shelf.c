@@ -718,7 +718,7 @@ static void what_moves_leave_goes(void **state)
     assert_false(nx_shelf_is_beside(x.store, NX_STR("own.moving")));
     assert_false(nx_shelf_is_beside(x.store, NX_STR("docs")));
     assert_false(nx_shelf_is_beside(x.store, NX_STR(".moving")));
-    assert_int_equal(nx_shelves_sweep(x.store, x.blobs, &n, &err), NX_OK);
+    assert_int_equal(nx_shelves_sweep(x.store, x.blobs, NULL, &n, &err), NX_OK);
     assert_false(is_there(&x, "docs.moving"));
     assert_true(is_there(&x, "own.moving"));
     assert_true(is_there(&x, "docs"));
