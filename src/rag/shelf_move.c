@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "rag/shelf_in.h"
+#include "rag/sniff.h"
 
 enum { EMBED_AT_ONCE = 256, TRIES = 100 };
 
@@ -184,7 +185,7 @@ static nx_status incoming_of(nx_arena *a, nx_incoming *in, const nx_document *do
 {
     nx_status st = nx_incoming_read(a, in, doc->payload, doc->source, err);
 
-    in->type = (nx_str){"", 0}; /* "markdown" is no media type: found anew */
+    in->type = nx_media_type_of(doc->type); /* somebody may have said it, and the name doesn't */
     in->root = doc->root;
     return st;
 }
@@ -399,19 +400,36 @@ static nx_status copy_collection_settings(moving *m)
     return st;
 }
 
-/* Points that are no documents', or that miss their document, would be lost. */
-static nx_status check_points(moving *m)
+static nx_status count_others(moving *m, uint64_t *n, uint64_t *seq)
 {
     nx_shelf_stats stats;
     nx_snapshot   *snap = nx_snapshot_take(m->from->c);
     uint64_t       all = nx_snapshot_count(snap);
     nx_status      st = nx_shelf_read_stats(m->from, &stats, m->err);
+    uint64_t       ours = stats.n_documents + stats.n_chunks + 1; /* and the settings */
 
+    *seq = nx_snapshot_seq(snap);
+    *n = all > ours ? all - ours : 0;
     nx_snapshot_release(snap);
-    if (st || all <= stats.n_documents + stats.n_chunks + 1) return st;
+    return st;
+}
+
+/* Points that are no documents', or that miss their document, would be lost. Counted again where something was
+ * taken away between one number and the other. */
+static nx_status check_points(moving *m)
+{
+    uint64_t  n, seq, before;
+    nx_status st = count_others(m, &n, &seq);
+
+    for (int i = 0; !st && n && i < TRIES; i++) {
+        before = seq;
+        st = count_others(m, &n, &seq);
+        if (seq == before) break;
+    }
+    if (st || !n) return st;
     return nx_fail(m->err, NX_EUNSUPPORTED,
                    "%llu of its points are no documents': they can't be moved to another model",
-                   (unsigned long long)(all - stats.n_documents - stats.n_chunks - 1));
+                   (unsigned long long)n);
 }
 
 static nx_status open_both(moving *m, nx_blobs *blobs)

@@ -233,28 +233,36 @@ static nx_doc_kind by_name(nx_str name, nx_str bytes)
 
 /* ---- By what somebody said ---- */
 
+static const struct {
+    const char *type;
+    nx_doc_kind kind;
+} types[] = {
+    {"text/html", NX_DOC_HTML},
+    {"application/xhtml", NX_DOC_HTML},
+    {"text/markdown", NX_DOC_MARKDOWN},
+    {"text/csv", NX_DOC_CSV},
+    {"text/tab-separated", NX_DOC_TSV},
+    {"application/jsonl", NX_DOC_JSONL},
+    {"application/x-ndjson", NX_DOC_JSONL},
+    {"application/json", NX_DOC_JSON},
+    {"message/rfc822", NX_DOC_EMAIL},
+    {"application/pdf", NX_DOC_PDF},
+    {"text/troff", NX_DOC_ROFF},
+};
+
 static nx_doc_kind by_type(nx_str type)
 {
-    static const struct {
-        const char *type;
-        nx_doc_kind kind;
-    } types[] = {
-        {"text/html", NX_DOC_HTML},
-        {"application/xhtml", NX_DOC_HTML},
-        {"text/markdown", NX_DOC_MARKDOWN},
-        {"text/csv", NX_DOC_CSV},
-        {"text/tab-separated", NX_DOC_TSV},
-        {"application/jsonl", NX_DOC_JSONL},
-        {"application/x-ndjson", NX_DOC_JSONL},
-        {"application/json", NX_DOC_JSON},
-        {"message/rfc822", NX_DOC_EMAIL},
-        {"application/pdf", NX_DOC_PDF},
-        {"text/troff", NX_DOC_ROFF},
-    };
-
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (begins_word(type, types[i].type)) return types[i].kind;
     return NX_DOC_KINDS;
+}
+
+nx_str nx_media_type_of(nx_str kind)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (nx_str_eq(kind, nx_str_of(nx_doc_kind_name(types[i].kind))))
+            return nx_str_of(types[i].type);
+    return (nx_str){"", 0};
 }
 
 nx_doc_kind nx_sniff(nx_str name, nx_str type, nx_str bytes)

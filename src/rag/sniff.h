@@ -10,6 +10,10 @@
 /* TEXT where nothing tells; NX_DOC_KINDS where the bytes are something else altogether. */
 nx_doc_kind nx_sniff(nx_str name, nx_str type, nx_str bytes);
 
+/* What to say as a type of a document that was found to be of this kind ("markdown"), so that it is found again; "":
+ * its bytes or its name tell. */
+nx_str nx_media_type_of(nx_str kind);
+
 /* "a PNG image": what bytes are that hold no text for us; NULL: nothing that is known. */
 const char *nx_sniff_foreign(nx_str bytes);
 

@@ -685,6 +685,36 @@ static void it_moves_without_blobs(void **state)
     shelves_close(&x);
 }
 
+/* What somebody said of a document's type still holds when it is cut anew. */
+static void it_moves_as_what_it_was(void **state)
+{
+    shelves           x;
+    nx_shelf_settings to = shelves_settings();
+    nx_incoming       in = incoming("upload/notes", "# Foxes\n\nA fox is quick.\n");
+    nx_document       doc;
+    nx_point_copy     copy = {0};
+    nx_error          err;
+
+    (void)state;
+    to.model = NX_STR("minilm, again");
+    in.type = NX_STR("text/markdown");
+    shelves_open(&x, model);
+    put(&x, &in);
+    if (nx_shelf_move(x.store, x.blobs, NX_STR("docs"), &to, x.e, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    nx_shelf_close(x.s);
+    if (nx_shelf_open(&x.s, x.store, x.blobs, NX_STR("docs"), &to, &err)) fail_msg("%s", err.text);
+    nx_snapshot *snap = nx_snapshot_take(nx_shelf_collection(x.s));
+    if (nx_shelf_get(x.s, snap, &doc, &copy, nx_document_id(in.source), NULL, &err))
+        fail_msg("%s", err.text);
+    assert_true(nx_str_eq(doc.type, NX_STR("markdown")));
+    assert_true(nx_str_eq(doc.title, NX_STR("Foxes")));
+    nx_snapshot_release(snap);
+    nx_point_copy_free(&copy);
+    shelves_check(&x);
+    shelves_close(&x);
+}
+
 static bool is_there(shelves *x, const char *name)
 {
     nx_collection *c;
@@ -808,6 +838,7 @@ int main(void)
         cmocka_unit_test(it_moves_to_another_model),
         cmocka_unit_test(it_moves_while_versions_come),
         cmocka_unit_test(it_moves_without_blobs),
+        cmocka_unit_test(it_moves_as_what_it_was),
         cmocka_unit_test(what_moves_leave_goes),
         cmocka_unit_test(many_go_together),
         cmocka_unit_test(times_are_written_as_they_are_read),
