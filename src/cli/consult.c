@@ -141,7 +141,8 @@ static void tell_why_none(nx_consult *a)
     if (nx_json_get_string(a->end.root, "message", &why) && why.len)
         nx_log_info("%.*s", (int)(why.len < 400 ? why.len : 400), why.p);
     else if (sources && sources->type == NX_JSON_ARRAY && sources->array.n)
-        nx_log_info("the answer names no source; it was given %zu passages", sources->array.n);
+        nx_log_info("the answer names no source; it was given %zu passage%s", sources->array.n,
+                    sources->array.n == 1 ? "" : "s");
     nx_cited_hint_if_empty(a->i, a->collection);
 }
 

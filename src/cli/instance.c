@@ -143,6 +143,9 @@ nx_status nx_qdrant_refusal(int status, const nx_json *answer, nx_error *err)
 
     if (!nx_json_get_string(inner, "error", &text) && !nx_json_get_string(answer, "error", &text))
         (void)nx_json_get_string(nx_json_get(answer, "error"), "message", &text);
+    const nx_json *detail = nx_json_get(answer, "detail");
+    if (!text.len && detail && detail->type == NX_JSON_ARRAY && detail->array.n)
+        (void)nx_json_get_string(&detail->array.items[0], "msg", &text); /* a field's fault */
     if (!text.len) (void)nx_json_get_string(answer, "detail", &text);
     if (!text.len) return nx_fail(err, status_of(status), "the server refuses: status %d", status);
     return nx_fail(err, status_of(status), "%.*s", (int)(text.len < 400 ? text.len : 400), text.p);

@@ -250,10 +250,11 @@ void nx_library_give_back(nx_library *l, nx_loaded *m)
 
 /* ---- Names ---- */
 
+/* Also one that takes no writes just now: while another takes its place, or with a full disk. */
 static bool is_of_documents(nx_library *l, const nx_store_entry *e)
 {
     nx_shelf *s = NULL;
-    bool      is = e->status == NX_OK && !nx_shelf_is_beside(l->vault->store, nx_str_of(e->name)) &&
+    bool      is = !nx_shelf_is_beside(l->vault->store, nx_str_of(e->name)) &&
               nx_library_find(l, &s, nx_str_of(e->name), NULL) == NX_OK;
 
     nx_library_release(l, s);

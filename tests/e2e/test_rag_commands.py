@@ -242,6 +242,30 @@ class WithServer(Alone):
         self.assertEqual(self.sources_of("crane", "-k", "1"), ["harbour.txt"])
         self.assertEqual(self.counts()[0], [4, 0, 0, 4, 0, 0])
 
+    def test_the_old_one_serves_while_it_moves(self):
+        for i in range(250):
+            self.write(f"note{i}.txt", f"Note {i}: barrel {i * 7} is kept in cellar {i % 13}, behind the {i % 5}th door.\n")
+        self.index("-q")
+        moving = subprocess.Popen([harness.NEXUS, "reindex", "town", "--model", "second", "--data", self.data],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        n = 0
+        while moving.poll() is None:
+            got = self.server.post("/rag/search", {"query": "crane", "collection_name": "town", "min_score": 0,
+                                                   "search": "words"})
+            self.assertEqual(got.status, 200, got)
+            self.assertIn("harbour.txt", got.json["documents"][0]["metadata"]["source"])
+            self.assertEqual(self.server.get("/rag/collections").json, ["town"])
+            n += 1
+        self.assertEqual(moving.returncode, 0, moving.stderr.read().decode())
+        moving.stderr.close()
+        self.assertGreater(n, 1)
+        got = self.server.get("/rag/documents?collection=town&state=ready").json
+        self.assertEqual(got["total"], 254)
+
+    def test_an_empty_question_says_what_is_wrong(self):
+        self.index("-q")
+        self.refused(self.run_on("search", "", "--collection", "town"), 1, "query: expected a string of 1 to")
+
 
 if __name__ == "__main__":
     harness.main()
