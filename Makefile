@@ -71,7 +71,7 @@ bench: build ## Speed on this machine, into bench/results (minutes)
 eval: build ## How well documents are found and questions answered, against bounds; PAIRS=5000 manual pages
 	@python3 tools/eval/run.py $(RELEASE)/nexus --pairs $(PAIRS)
 
-torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, INGEST_KILLS, STATES, FLIPS, SEEDS, CALLS, DOCS
+torture: build ## Long runs of damage, COUNT=20000; CASES=5000 requests of the API; KILLS, INGEST_KILLS, STATES, FLIPS, SEEDS, CALLS, DOCS, RIGHTS
 	@./setup asan
 	@cmake --preset asan
 	@cmake --build $(BUILD)/asan --parallel $(JOBS)

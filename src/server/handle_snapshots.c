@@ -24,6 +24,7 @@
 #include "server/handlers.h"
 #include "server/qdrant.h"
 #include "server/server_in.h"
+#include "server/webform.h"
 #include "store/folder_name.h"
 
 #define PATH_CAP  4096
@@ -421,38 +422,23 @@ void nx_handle_qd_snapshot_recover(nx_call *c)
 
 /* ---- Upload ---- */
 
-/* Where `what` begins in text; text.len: nowhere. */
-static size_t find_in(nx_str text, size_t from, nx_str what)
-{
-    for (size_t i = from; what.len <= text.len && i <= text.len - what.len; i++) {
-        const char *p = memchr(text.p + i, what.p[0], text.len - what.len - i + 1);
-        if (!p) break;
-        i = (size_t)(p - text.p);
-        if (memcmp(p, what.p, what.len) == 0) return i;
-    }
-    return text.len;
-}
-
-/* The first file of a body of multipart/form-data (RFC 7578). */
+/* The first file of the form; where it names none, its first part. */
 static nx_status first_file(nx_str *out, nx_call *c, nx_error *err)
 {
-    const char *type = nx_exchange_header(c->x, "Content-Type");
-    const char *at = type ? strstr(type, "boundary=") : NULL;
-    nx_str      body = nx_exchange_body(c->x);
-    char        mark[128];
-    int         n = 0;
+    nx_webform      form;
+    nx_webform_part part;
+    bool            found = false, is_file = false;
+    nx_status       st = nx_webform_open(&form, nx_exchange_header(c->x, "Content-Type"),
+                                         nx_exchange_body(c->x), err);
 
-    if (at) at += 9 + (at[9] == '"');
-    if (at) n = snprintf(mark, sizeof mark, "\r\n--%.*s", (int)strcspn(at, "\";, "), at);
-    if (n < 5 || n >= (int)sizeof mark)
-        return nx_fail(err, NX_EINVAL, NX_QD_WRONG "expected multipart/form-data with a file");
-    size_t from = find_in(body, 0, (nx_str){mark + 2, (size_t)n - 2});
-    size_t head_end = find_in(body, from, NX_STR("\r\n\r\n"));
-    size_t end =
-        head_end < body.len ? find_in(body, head_end + 4, (nx_str){mark, (size_t)n}) : body.len;
-    if (end == body.len) return nx_fail(err, NX_EINVAL, NX_QD_WRONG "the body holds no file");
-    *out = (nx_str){body.p + head_end + 4, end - head_end - 4};
-    return NX_OK;
+    while (!st && !is_file && nx_webform_next(&form, &part)) {
+        is_file = part.filename.p != NULL;
+        if (!found || is_file) *out = part.value;
+        found = true;
+    }
+    if (!st && !is_file) st = nx_webform_close(&form, err); /* read to its end: was it one? */
+    if (st) return nx_fail_prefix(err, st, "Wrong input");
+    return found ? NX_OK : nx_fail(err, NX_EINVAL, NX_QD_WRONG "the body holds no file");
 }
 
 static nx_status write_file(const char *path, nx_str bytes, nx_error *err)

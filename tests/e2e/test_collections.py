@@ -344,6 +344,8 @@ class CollectionsTest(harness.Case):
                          {"who": "me"})
         broken = form[:900] + b"?" + form[901:]
         self.bad(400, "Wrong input", "POST", "/collections/copied/snapshots/upload", broken, **how)
+        for what in (b"no form", b"--x\r\n\r\n", form[:-5]):
+            self.bad(400, "Wrong input", "POST", "/collections/copied/snapshots/upload", what, **how)
         self.assertEqual(self.good("POST", "/collections/copied/points/count", {}), {"count": 50})
         for location in ("file:///etc/passwd", where + "/../../../pepper", "/etc/passwd"):
             self.bad(400, "location", "PUT", path + "/recover", {"location": location})
