@@ -363,7 +363,9 @@ static void configure(nx_call *c)
 
     if (st ==
         NX_EINVAL) { /* each is within its bounds: it is the overlap that isn't below the size */
-        nx_fault_set(&fault, NX_FAULT_RANGE, c->route->request, "chunk_overlap", "%s", err.text);
+        const char *what = strstr(err.text, ": "); /* the fault names the field itself */
+        nx_fault_set(&fault, NX_FAULT_RANGE, c->route->request, "chunk_overlap", "%s",
+                     what ? what + 2 : err.text);
         nx_call_refuse_fault(c, &fault, "body");
         return;
     }
