@@ -186,6 +186,9 @@ static nx_status refer(docx *d, const notes *to, const nx_xml_element *e)
         const note *n = (const note *)(const void *)to->list.data + i;
         if (!nx_str_eq(n->id, id)) continue;
         due_note due = {to, n};
+        if (d->due.len + sizeof due > d->due.max)
+            return nx_fail(d->o->err, NX_ELIMIT, "a paragraph with more than %zu notes (the limit)",
+                           d->due.max / sizeof due);
         return nx_buf_add(&d->due, &due, sizeof due, d->o->err);
     }
     return NX_OK;

@@ -69,6 +69,17 @@ def epub(chapter, chapter_name="one.xhtml", member=None):
         (member or chapter_name, chapter)])
 
 
+def notes(n):
+    """A paragraph that refers to one note n times."""
+    package = "http://schemas.openxmlformats.org/package/2006"
+    return docx(f'<w:document {W}><w:body><w:p>' + '<w:r><w:footnoteReference w:id="2"/></w:r>' * n +
+                '</w:p></w:body></w:document>',
+                [("word/footnotes.xml", f'<w:footnotes {W}><w:footnote w:id="2"><w:p><w:r><w:t>{"word " * 100000}'
+                  '</w:t></w:r></w:p></w:footnote></w:footnotes>'),
+                 ("word/_rels/document.xml.rels", f'<Relationships xmlns="{package}/relationships"><Relationship '
+                  f'Id="r1" Type="{RELS}/footnotes" Target="footnotes.xml"/></Relationships>')])
+
+
 def sheet(target):
     """A workbook whose sheet is said to lie at target."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -177,6 +188,8 @@ REFUSED = {
     "laughs.docx": (docx(entities() + words("&j;")), "entit"),
     "up.epub": (epub("<p>x</p>", "../../../../etc/hostname"), "."),
     "many.docx": (lambda: docx(words("x"), [(f"m{i}", b"") for i in range(12000)]), "files|members"),
+    "notes.docx": (lambda: notes(100000), "notes \\(the limit"),
+    "notes2.docx": (lambda: notes(5000), "text is over"),
     "empty.docx": (b"", "."),
     "empty.pdf": (b"", "."),
     "binary.txt": (bytes(range(256)) * 40, "not a text"),
