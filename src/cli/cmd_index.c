@@ -121,7 +121,7 @@ static nx_status index_once(nx_instance *i, const index_opts *o, const nx_args *
         nx_out_printf("\n");
     } else if (!st && !o->quiet) {
         nx_index_summary(said.doc.root, &news, seconds);
-    } else if (st == NX_ECANCELLED) {
+    } else if (st == NX_ECANCELLED || (st && news.found)) {
         nx_log_info(
             "stopped after %lld of %lld files; what is done stays. The same command goes on "
             "where it was",

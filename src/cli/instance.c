@@ -195,6 +195,8 @@ nx_status nx_instance_ask(nx_instance *i, const char *method, const char *path, 
     *s = (nx_said){0};
     if (!st) st = ask(i->dir.socket, i->http, method, path, text, LONG_S, s, err);
     if (body) nx_buf_free(&body->buf);
+    if (st == NX_EIO && !s->text.len)
+        return nx_fail_prefix(err, st, "the server left without an answer");
     return st;
 }
 

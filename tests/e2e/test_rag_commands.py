@@ -262,6 +262,21 @@ class WithServer(Alone):
         got = self.server.get("/rag/documents?collection=town&state=ready").json
         self.assertEqual(got["total"], 254)
 
+    def test_the_server_leaves_meanwhile(self):
+        for i in range(300):
+            self.write(f"note{i}.txt", f"Note {i}: barrel {i * 7} is kept in cellar {i % 13}, behind the {i % 5}th door.\n")
+        p = subprocess.Popen([harness.NEXUS, "index", self.folder, "--collection", "town", "--data", self.data],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        end = time.monotonic() + 60
+        while self.server.get("/rag/documents?collection=town&limit=1").status != 200:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+        self.server.process.kill()
+        self.server.process.wait()
+        said = p.communicate(timeout=60)[1].decode()
+        self.assertEqual(p.returncode, 1, said)
+        self.assertIn("the server left without an answer", said)
+
     def test_an_empty_question_says_what_is_wrong(self):
         self.index("-q")
         self.refused(self.run_on("search", "", "--collection", "town"), 1, "query: expected a string of 1 to")
