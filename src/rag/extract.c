@@ -15,11 +15,6 @@ void nx_extract_limits_default(nx_extract_limits *l)
                              .members = 10000};
 }
 
-nx_doc_kind nx_extract_kind(nx_str name, const void *bytes, size_t n)
-{
-    return nx_sniff(name, NX_STR(""), (nx_str){bytes, n});
-}
-
 static nx_status extract_plain(nx_doc *out, nx_str name, nx_str type, nx_str bytes,
                                const nx_extract_limits *limits, nx_error *err)
 {

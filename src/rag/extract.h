@@ -37,9 +37,7 @@ void nx_extract_limits_default(
 nx_status nx_extract(nx_doc *out, nx_str name, nx_str type, const void *bytes, size_t n,
                      const nx_extract_limits *limits, nx_error *err);
 
-/* What would be tried for it; NX_DOC_KINDS: nothing. For walking folders: *maybe (may be NULL) false where a
- * name alone says that there is no use in reading it (".png", ".o"). */
-nx_doc_kind nx_extract_kind(nx_str name, const void *bytes, size_t n);
-bool        nx_extract_hopeless(nx_str name);
+/* Does a name alone say that there is no use in reading it (".png", ".o")? For walking folders. */
+bool nx_extract_hopeless(nx_str name);
 
 #endif
