@@ -67,6 +67,8 @@
     X(rag_search)                                                                                  \
     X(rag_query)                                                                                   \
     X(rag_collections)                                                                             \
+    X(rag_collection)                                                                              \
+    X(rag_collection_change)                                                                       \
     X(rag_collection_drop)                                                                         \
     X(rag_cache_stats)                                                                             \
     X(rag_cache_clear)                                                                             \

@@ -178,6 +178,31 @@ static const nx_fields health = NX_FIELDS(
     NX_F_STRING("collection_name", "Where nobody names one.", .required = true),
     NX_F_STRING("detail", "What is wrong."));
 
+/* ---- /rag/collections/{name} ---- */
+
+#define F_TEMPLATE                                                                                 \
+    NX_F_STRING("template",                                                                        \
+                "How a question and its passages are put to a language model: a text with "        \
+                "{question}, and {passages} or {context}; what stands before a line --- is the "   \
+                "system message. null: the built-in one.",                                         \
+                .nullable = true, .range = NX_BETWEEN(0, 65536))
+
+static const nx_fields collection_request = NX_FIELDS("RagCollectionRequest", F_TEMPLATE);
+
+static const nx_fields collection_response =
+    NX_FIELDS("RagCollection", NX_F_STRING("collection", NULL, .required = true),
+              NX_F_STRING("model", "The embedding model.", .required = true),
+              NX_F_INT("vector_size", NULL, .required = true),
+              NX_F_STRING("chunk_unit", NULL, .required = true, .choices = "tokens|characters"),
+              NX_F_INT("chunk_size", "0: what suits the model.", .required = true),
+              NX_F_INT("chunk_overlap", NULL, .required = true),
+              NX_F_STRING("language", "Of the search by words.", .required = true), F_TEMPLATE);
+
+#define COLLECTION_EXAMPLE                                                                         \
+    "{\"collection\": \"handbook\", \"model\": \"all-minilm-l6-v2\", \"vector_size\": 384, "       \
+    "\"chunk_unit\": \"tokens\", \"chunk_size\": 0, \"chunk_overlap\": 0, \"language\": "          \
+    "\"english\", \"template\": null}"
+
 /* ---- /rag/config ---- */
 
 #define F_PRIVACY_ASKED                                                                            \
@@ -433,6 +458,43 @@ static const nx_route routes[] = {
                                .texts = true,
                                .example = "[\"handbook\", \"knowledge_base\"]"}),
         .handle = nx_handle_rag_collections,
+    },
+    {
+        .method = "GET",
+        .path = "/rag/collections/{name}",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_SEED,
+        .summary = "What a collection of documents is set to",
+        .params = &name_param,
+        .replies = NX_REPLIES({.status = 200,
+                               .about = "As it is in force.",
+                               .body = &collection_response,
+                               .example = COLLECTION_EXAMPLE},
+                              {.status = 422,
+                               .about = "It isn't made of documents.",
+                               .body = &not_yet,
+                               .example = "{\"detail\": \"points: not made of documents\"}"}),
+        .handle = nx_handle_rag_collection,
+    },
+    {
+        .method = "PATCH",
+        .path = "/rag/collections/{name}",
+        .scope = NX_SCOPE_RAG,
+        .dialect = NX_DIALECT_SEED,
+        .summary = "Change the template of a collection",
+        .params = &name_param,
+        .request = &collection_request,
+        .example =
+            "{\"template\": \"Answer from these texts alone.\\n---\\n{passages}\\n\\n{question}\"}",
+        .replies = NX_REPLIES({.status = 200,
+                               .about = "As it is in force now, and after a restart.",
+                               .body = &collection_response,
+                               .example = COLLECTION_EXAMPLE},
+                              {.status = 422,
+                               .about = "It isn't made of documents, or the template is wrong.",
+                               .body = &not_yet,
+                               .example = "{\"detail\": \"template: {question} is missing\"}"}),
+        .handle = nx_handle_rag_collection_change,
     },
     {
         .method = "DELETE",

@@ -489,9 +489,18 @@ class Lasting(harness.Case):
             self.assertEqual(s.post("/llm/rag/disable", {}).status, 200)
             self.assertEqual(s.ask("PATCH", "/rag/config", {"top_k": 3, "chunk_size": 200}).status, 200)
             self.assertEqual(s.post("/rag/index", {"documents": documents()}).status, 201)
+            own = "Be brief.\n---\n{passages}\n\n{question}"
+            path = "/rag/collections/knowledge_base"
+            self.assertIsNone(s.get(path).json["template"])
+            self.assertEqual(s.ask("PATCH", path, {"template": own}).json["template"], own)
+            self.assertEqual(s.ask("PATCH", path, {"template": "no question"}).status, 422)
+            self.assertEqual(s.ask("PATCH", "/rag/collections/nowhere", {"template": own}).status, 404)
             s.process.kill()
             s.process.wait()
         with Server("--ctx", "512", data=data) as s:
+            told = s.get(path).json
+            self.assertEqual((told["template"], told["model"], told["vector_size"]), (own, "all-minilm-l6-v2", 384))
+            self.assertIsNone(s.ask("PATCH", path, {"template": None}).json["template"])
             status = s.get("/llm/rag/status").json
             self.assertEqual((status["rag_enabled"], status["max_context_docs"]), (False, 3))
             self.assertEqual(s.ask("PATCH", "/rag/config", {}).json["current_config"]["chunk_size"], 200)

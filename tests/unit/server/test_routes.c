@@ -121,7 +121,7 @@ static void test_every_route_is_whole(void **state)
         }
         if (strncmp(r->path, "/llm/", 5) == 0) assert_int_equal(r->dialect, NX_DIALECT_SEED);
     }
-    assert_int_equal(n, 32 + 13 + 12 + 7 + 33 + 14);
+    assert_int_equal(n, 32 + 13 + 12 + 7 + 33 + 16);
 }
 
 /* Examples are what the tables say, so a reader can copy them. */
