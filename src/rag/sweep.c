@@ -56,7 +56,15 @@ static nx_status add_document(named *x, nx_value v, nx_error *err)
     return st;
 }
 
-/* Whatever the collection is: points of this kind name bytes. */
+/* Only a shelf's points name bytes; no other collection's are read. */
+static bool is_shelf(const nx_collection *c)
+{
+    const nx_config *config = nx_collection_config(c);
+
+    return nx_config_slot(config, NX_STR(NX_SHELF_DENSE)) >= 0 &&
+           nx_config_slot(config, NX_STR(NX_SHELF_WORDS)) >= 0;
+}
+
 static nx_status add_collection(named *x, nx_collection *c, nx_error *err)
 {
     nx_arena         a = {0};
@@ -92,7 +100,7 @@ static nx_status add_all(named *x, nx_store *store, nx_error *err)
         nx_error       inner = {0};
         st = nx_store_find(&c, store, nx_str_of(list[i].name), &inner);
         if (!st) {
-            st = add_collection(x, c, &inner);
+            st = is_shelf(c) ? add_collection(x, c, &inner) : NX_OK;
             nx_collection_release(c);
         } else if (st == NX_ENOENT) {
             st = NX_OK; /* dropped meanwhile */

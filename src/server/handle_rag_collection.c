@@ -58,13 +58,15 @@ static void change(nx_call *c)
 {
     nx_str    text = nx_field_string(c->route->request, c->body, "template");
     nx_shelf *shelf = find_shelf(c, NX_RIGHT_MANAGE);
+    nx_fault  fault;
     nx_error  err;
     nx_status st = NX_OK;
 
     if (!shelf) return;
     if (text.len) st = nx_template_check(text, &err);
     if (st) {
-        nx_call_refuse(c, 422, "template", NULL, -1, "%s", err.text);
+        nx_fault_set(&fault, NX_FAULT_RANGE, c->route->request, "template", "%s", err.text);
+        nx_call_refuse_fault(c, &fault, "body");
     } else if ((st = nx_shelf_set_template(shelf, text, &err)) != NX_OK) {
         nx_vault_note_write(&c->server->vault, st, &err);
         nx_call_refuse_error(c, &err, NULL);

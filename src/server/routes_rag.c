@@ -489,11 +489,7 @@ static const nx_route routes[] = {
         .replies = NX_REPLIES({.status = 200,
                                .about = "As it is in force now, and after a restart.",
                                .body = &collection_response,
-                               .example = COLLECTION_EXAMPLE},
-                              {.status = 422,
-                               .about = "It isn't made of documents, or the template is wrong.",
-                               .body = &not_yet,
-                               .example = "{\"detail\": \"template: {question} is missing\"}"}),
+                               .example = COLLECTION_EXAMPLE}),
         .handle = nx_handle_rag_collection_change,
     },
     {
