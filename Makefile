@@ -65,7 +65,8 @@ tsan: ## Unit tests under the thread sanitizer; THREAD_SECONDS=300: the store's 
 	@NX_THREAD_SECONDS=$(THREAD_SECONDS) $(CTEST) --test-dir $(BUILD)/tsan --output-junit junit.xml -L unit
 
 bench: build ## Speed on this machine, into bench/results (minutes)
-	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store bench_qdrant bench_ingest
+	@cmake --build $(RELEASE) --parallel $(JOBS) --target bench_load bench_store bench_qdrant bench_ingest \
+	    bench_retrieve
 	@bench/run.sh $(RELEASE)/nexus
 
 eval: build ## How well documents are found and questions answered, against bounds; PAIRS=5000 manual pages

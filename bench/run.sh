@@ -12,6 +12,8 @@
 #   BENCH_OUT      folder of the results; default bench/results
 #   BENCH_PYTHON   with what bench/requirements.txt lists; default build/venv, else python3
 #   BENCH_ROWS     points of the store's scans; default 1000000 (4 GB of /tmp)
+#   BENCH_FILES    manual pages that are put in and asked; default 5000
+#   BENCH_VECTOR_SECONDS  how long vectors are made of them; default 60
 #   BENCH_SECONDS  how long the store's readers and writers run; default 30
 #   BENCH_WRAP     a command before each run, where the machine can't be quiet: "chrt -f 1"
 #
@@ -148,6 +150,30 @@ if [ -x "$qdrant" ]; then
     kill "$server" || true
     wait "$server" || true
     server=
+fi
+ingest=$(dirname "$nexus")/bench_ingest
+if [ -x "$ingest" ] && command -v python3 > /dev/null; then
+    echo "bench: documents" >&2
+    pairs=$root/build/eval/pairs
+    [ -d "$pairs/docs" ] || python3 "$root/tools/eval/pairs.py" "$pairs" >&2 || failed=1
+    retrieve=$(dirname "$nexus")/bench_retrieve
+    csv=$out/$machine-documents.csv
+    rm -f "$csv"
+    {
+        printf '\n## Documents: %s manual pages put in, and asked\n\n```\n' "${BENCH_FILES:-5000}"
+        # shellcheck disable=SC2086
+        $wrap "$ingest" "$pairs/docs" --files "${BENCH_FILES:-5000}" \
+            --seconds "${BENCH_VECTOR_SECONDS:-60}" || failed=1
+        # Vectors of noise: time is asked here, and what is found by make eval.
+        # shellcheck disable=SC2086
+        $wrap "$retrieve" "$scratch/shelf" --docs "$pairs/docs" --noise || failed=1
+        for how in "" "--tag staff" "--busy"; do
+            # shellcheck disable=SC2086
+            $wrap "$retrieve" "$scratch/shelf" --questions "$pairs/test.jsonl" $how --csv "$csv" ||
+                failed=1
+        done
+        printf '```\n'
+    } >> "$scratch/all.md"
 fi
 mv "$scratch/all.csv" "$out/$machine.csv"
 mv "$scratch/all.md" "$out/$machine.md"
