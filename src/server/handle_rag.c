@@ -45,6 +45,7 @@ static void read_find(nx_rag_find *f, nx_call *c, const nx_rag_settings *now)
                        .min_score = (float)now->min_score,
                        .filter = nx_field_get(body, "filter"),
                        .document = text_in(c, "document_id"),
+                       .rerank = text_in(c, "rerank"),
                        .mode = search_mode(text_in(c, "search"))};
     if (nx_field_get(body, "top_k")) f->top_k = (int32_t)nx_field_int(fields, body, "top_k");
     if (nx_field_get(body, "min_score"))

@@ -98,6 +98,7 @@ static void read_find(nx_rag_talk *t, const nx_rag_settings *now)
     t->find.collection = nx_rag_collection_of(t->call);
     t->find.filter = nx_field_get(body, "filter");
     t->find.document = nx_field_string(f, body, "document_id");
+    t->find.rerank = nx_field_string(f, body, "rerank");
     t->find.top_k =
         nx_field_get(body, "top_k") ? (int32_t)nx_field_int(f, body, "top_k") : now->top_k;
     t->find.has_min_score = nx_field_get(body, "min_score") != NULL;

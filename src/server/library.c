@@ -138,7 +138,7 @@ static nx_status check_model(nx_library *l, nx_shelf *s, nx_str want, nx_error *
     nx_status  st;
 
     if (!want.len || nx_str_eq(want, has)) return NX_OK;
-    st = nx_library_model(l, &m, want, err);
+    st = nx_library_model(l, &m, want, NX_MODEL_EMBEDS, err);
     if (st) return st;
     bool same = nx_str_eq(nx_str_of(m->name), has);
     nx_library_give_back(l, m);
@@ -161,7 +161,7 @@ nx_status nx_library_make(nx_library *l, nx_shelf **out, nx_str name, const char
         if (st) nx_library_release(l, *out);
         if (st) *out = NULL;
     } else if (st == NX_ENOENT) {
-        st = nx_library_model(l, &m, nx_str_of(model), &inner);
+        st = nx_library_model(l, &m, nx_str_of(model), NX_MODEL_EMBEDS, &inner);
         if (!st) st = make_shelf(l, out, name, m, chunking, &inner);
         nx_library_give_back(l, m);
     }
@@ -209,14 +209,15 @@ static nx_status wait_for(waiting *w, nx_loaded **out, nx_error *err)
 }
 
 /* One try. NX_EBUSY: an operator has it loaded just now, or the server does, at its start. */
-static nx_status use_model(nx_library *l, nx_loaded **out, nx_str name, nx_error *err)
+static nx_status use_model(nx_library *l, nx_loaded **out, nx_str name, nx_model_use use,
+                           nx_error *err)
 {
     waiting         w = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
     nx_model_waiter waiter = {.ready = on_ready, .ctx = &w};
     nx_status       st = NX_OK;
 
     *out = NULL;
-    switch (nx_models_use(l->models, out, name, NX_MODEL_EMBEDS, &waiter, err)) {
+    switch (nx_models_use(l->models, out, name, use, &waiter, err)) {
     case NX_USE_READY: break;
     case NX_USE_LATER: st = wait_for(&w, out, err); break;
     case NX_USE_REFUSED: st = err->status; break;
@@ -224,7 +225,8 @@ static nx_status use_model(nx_library *l, nx_loaded **out, nx_str name, nx_error
     return st;
 }
 
-nx_status nx_library_model(nx_library *l, nx_loaded **out, nx_str name, nx_error *err)
+nx_status nx_library_model(nx_library *l, nx_loaded **out, nx_str name, nx_model_use use,
+                           nx_error *err)
 {
     const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
     int64_t               end = nx_clock_ns() + MODEL_WAIT_S * (int64_t)1000000000;
@@ -232,7 +234,7 @@ nx_status nx_library_model(nx_library *l, nx_loaded **out, nx_str name, nx_error
     nx_status             st;
 
     /* Nobody is told of the end of such a load: it is looked for. */
-    while ((st = use_model(l, out, name, &inner)) == NX_EBUSY && nx_clock_ns() < end)
+    while ((st = use_model(l, out, name, use, &inner)) == NX_EBUSY && nx_clock_ns() < end)
         nanosleep(&pause, NULL);
     if (st && err) *err = inner;
     return st;
@@ -240,7 +242,7 @@ nx_status nx_library_model(nx_library *l, nx_loaded **out, nx_str name, nx_error
 
 nx_status nx_library_embedder(nx_library *l, nx_loaded **out, nx_shelf *s, nx_error *err)
 {
-    return nx_library_model(l, out, nx_shelf_get_settings(s)->model, err);
+    return nx_library_model(l, out, nx_shelf_get_settings(s)->model, NX_MODEL_EMBEDS, err);
 }
 
 void nx_library_give_back(nx_library *l, nx_loaded *m)

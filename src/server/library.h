@@ -36,8 +36,9 @@ void      nx_library_release(nx_library *l, nx_shelf *s); /* NULL does nothing *
 /* The shelf's embedding model, loaded: nx_library_give_back. Long. NX_ENOENT: the server has no such model; says
  * which it has. */
 nx_status nx_library_embedder(nx_library *l, nx_loaded **out, nx_shelf *s, nx_error *err);
-/* The same by name; "": the first that embeds. */
-nx_status nx_library_model(nx_library *l, nx_loaded **out, nx_str name, nx_error *err);
+/* The model of that name that is for this use; "": the first one. Long; give it back likewise. */
+nx_status nx_library_model(nx_library *l, nx_loaded **out, nx_str name, nx_model_use use,
+                           nx_error *err);
 void      nx_library_give_back(nx_library *l, nx_loaded *m); /* NULL does nothing */
 
 /* There is something queued, or a vector missing: the worker looks. */

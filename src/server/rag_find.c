@@ -40,11 +40,13 @@ void nx_rag_find_free(nx_rag_find *f)
     if (f->snapshot) nx_snapshot_release(f->snapshot);
     nx_free(f->vector);
     if (library) nx_library_give_back(library, f->embedder);
+    if (library) nx_library_give_back(library, f->reranker);
     if (library) nx_library_release(library, f->shelf);
     f->passages = NULL;
     f->snapshot = NULL;
     f->vector = NULL;
     f->embedder = NULL;
+    f->reranker = NULL;
     f->shelf = NULL;
 }
 
@@ -144,6 +146,9 @@ nx_status nx_rag_find_run(nx_rag_find *f, nx_error *err)
     nx_status        st = nx_rag_find_filter(f, &filter, err);
 
     if (!st) st = nx_rag_find_model(f, err);
+    if (!st && f->rerank.len)
+        st = nx_library_model(f->call->server->library, &f->reranker, f->rerank, NX_MODEL_RERANKS,
+                              err);
     if (!st) st = embed(f, err);
     if (st) return st;
     f->asked = (nx_question){.text = f->question,
@@ -153,6 +158,7 @@ nx_status nx_rag_find_run(nx_rag_find *f, nx_error *err)
                              .has_min_score = f->has_min_score,
                              .min_score = f->min_score,
                              .filter = filter,
+                             .reranker = f->reranker ? f->reranker->parts.reranker : NULL,
                              .cancel = &f->call->server->cut};
     return retrieve(f, err);
 }

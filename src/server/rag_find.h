@@ -22,6 +22,7 @@ typedef struct nx_rag_find {
     nx_str         collection, question;
     const nx_json *filter;   /* Qdrant's JSON; NULL: none */
     nx_str         document; /* the id of the one document that counts; empty: all */
+    nx_str         rerank;   /* the name of a cross-encoder that has the last word; empty: none */
     nx_search_mode mode;
     int32_t        top_k;
     bool           has_min_score;
@@ -30,6 +31,7 @@ typedef struct nx_rag_find {
     /* Found. */
     nx_shelf          *shelf;
     nx_loaded         *embedder;
+    nx_loaded         *reranker; /* NULL: none was asked for */
     nx_snapshot       *snapshot;
     float             *vector;
     nx_question        asked;     /* as it was given to nx_retrieve */

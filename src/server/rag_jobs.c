@@ -218,7 +218,7 @@ static nx_status run_move(nx_rag_job *j, nx_error *err)
     nx_status   st = nx_library_find(l, &s, j->wish.collection, err);
 
     begin_phase(j, NX_INGEST_VECTORS);
-    if (!st) st = nx_library_model(l, &m, j->wish.model, err);
+    if (!st) st = nx_library_model(l, &m, j->wish.model, NX_MODEL_EMBEDS, err);
     if (!st) st = move_to(j, s, m, err);
     nx_library_give_back(l, m);
     nx_library_release(l, s);

@@ -28,6 +28,11 @@ enum { DOCUMENTS_MAX = 10000, HISTORY_MAX = 256, TAGS_MAX = 64 };
                 "Only documents for which this holds: a filter as the collections API "            \
                 "has it.",                                                                         \
                 .nullable = true)
+#define F_RERANK                                                                                   \
+    NX_F_STRING("rerank",                                                                          \
+                "The name of a reranker of this server, which puts the best passages in their "    \
+                "last order.",                                                                     \
+                .nullable = true, .range = NX_FROM(1))
 #define F_DOCUMENT                                                                                 \
     NX_F_STRING("document_id", "Only of this document: its UUID.", .nullable = true,               \
                 .range = NX_FROM(1))
@@ -103,16 +108,17 @@ static const nx_fields indexed = NX_FIELDS(
 
 /* ---- /rag/search ---- */
 
-static const nx_fields search_request = NX_FIELDS(
-    "RagSearchRequest", F_QUERY, F_COLLECTION, F_TOP_K,
-    NX_F_NUMBER("min_score",
-                "Cosine of question and text at least; 0 counts, too. Absent: what "
-                "/rag/config says.",
-                .range = NX_BETWEEN(0, 1), .preset = "0.7", .nullable = true),
-    F_INCLUDE_METADATA,
-    NX_F_STRING("search", "By meaning and words together, or by one of them.",
-                .choices = "hybrid|dense|words", .preset = "\"hybrid\""),
-    F_FILTER, F_DOCUMENT, NX_F_BOOL("explain", "Say why each was found.", .preset = "false"));
+static const nx_fields search_request =
+    NX_FIELDS("RagSearchRequest", F_QUERY, F_COLLECTION, F_TOP_K,
+              NX_F_NUMBER("min_score",
+                          "Cosine of question and text at least; 0 counts, too. Absent: what "
+                          "/rag/config says.",
+                          .range = NX_BETWEEN(0, 1), .preset = "0.7", .nullable = true),
+              F_INCLUDE_METADATA,
+              NX_F_STRING("search", "By meaning and words together, or by one of them.",
+                          .choices = "hybrid|dense|words", .preset = "\"hybrid\""),
+              F_FILTER, F_DOCUMENT, F_RERANK,
+              NX_F_BOOL("explain", "Say why each was found.", .preset = "false"));
 
 static const nx_fields search_config =
     NX_FIELDS("RagSearchConfig", NX_F_INT("top_k", NULL, .required = true),
@@ -273,7 +279,7 @@ static const nx_fields ask_request = NX_FIELDS(
                 "Cosine of question and text at least. Absent: what is relevant is "
                 "judged by cosine and words together.",
                 .range = NX_BETWEEN(0, 1), .nullable = true),
-    F_FILTER,
+    F_FILTER, F_RERANK,
     NX_F_STRING("document_id",
                 "Only of this document, by its UUID; all of it, where it fits the context.",
                 .nullable = true, .range = NX_FROM(1)),

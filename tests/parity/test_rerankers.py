@@ -235,6 +235,25 @@ def check_refusals(server):
     assert status == 200 and fast["model"] == "all-minilm-l6-v2", fast
 
 
+def check_documents(server, passages):
+    """A reranker has the last word in /rag/search: its own numbers of the same texts, best first."""
+    documents = [{"text": t, "metadata": {"id": str(i)}} for i, t in enumerate(sorted(set(t for t in passages if t.strip())))]
+    status, put = server.ask("/rag/index", {"documents": documents})
+    assert status == 201, put
+    ask = {"query": "what is it?", "min_score": 0, "top_k": 8, "explain": True}
+    status, found = server.ask("/rag/search", ask | {"rerank": "tiny"})
+    numbers = [float(re.search(r"reranker gives it (-?[0-9.]+)", d["explain"])[1]) for d in found["documents"]]
+    assert status == 200 and len(numbers) > 1 and numbers == sorted(numbers, reverse=True), (status, numbers)
+    _, judged = server.ask("/v1/rerank", {"query": "what is it?", "model": "tiny", "raw_scores": True, "documents": [
+        d["metadata"]["title"] + "\n" + d["text"] for d in found["documents"]]})
+    theirs = {r["index"]: r["relevance_score"] for r in judged["results"]}
+    assert all(abs(theirs[i] - n) < 2e-3 for i, n in enumerate(numbers)), (numbers, theirs)
+    _, plain = server.ask("/rag/search", ask)
+    assert "reranker" not in plain["documents"][0]["explain"], plain
+    assert server.ask("/rag/search", ask | {"rerank": "nobody"})[0] == 404
+    assert server.ask("/rag/search", ask | {"rerank": "all-minilm-l6-v2"})[0] in (400, 422)
+
+
 def check_http(folder):
     _, config, make_tokenizer, _ = CASES[0]
     path, rng = os.path.join(folder, "model"), random.Random(3)
@@ -248,6 +267,7 @@ def check_http(folder):
     try:
         check_answers(server, logits, passages)
         check_refusals(server)
+        check_documents(server, passages)
         _, admin = server.ask("/admin/models", None, "GET")
         tiny = next(m for m in admin["models"] if m["name"] == "tiny")
         assert (tiny["purpose"], tiny["state"]) == ("reranks", "ready"), tiny
