@@ -29,9 +29,11 @@ typedef struct head {
     bool   attached;
 } head;
 
-static bool begins(const char *s, const char *with)
+static bool begins(nx_str s, const char *with)
 {
-    return strncasecmp(s, with, strlen(with)) == 0;
+    size_t n = strlen(with);
+
+    return s.len >= n && strncasecmp(s.p, with, n) == 0;
 }
 
 /* ---- Headers ---- */
@@ -52,7 +54,7 @@ static bool next_field(nx_str s, size_t *at, nx_str *name, nx_buf *value)
     if (!colon) { /* "From ..." of a mailbox, or no header at all */
         *name = NX_STR("");
         if (*at > 0) return false;
-        *at = begins(s.p, "From ") || begins(s.p, ">From ") ? l.next : *at;
+        *at = begins(s, "From ") || begins(s, ">From ") ? l.next : *at;
         return *at > 0;
     }
     *name = (nx_str){s.p + l.begin, (size_t)(colon - s.p) - l.begin};
@@ -97,11 +99,11 @@ static void read_field(head *h, nx_str name, nx_str value)
     if (is_field(name, "Content-Type")) {
         read_type(h, value);
     } else if (is_field(name, "Content-Transfer-Encoding")) {
-        h->coding = value.len >= 6 && begins(value.p, "base64")              ? BASE64
-                    : value.len >= 16 && begins(value.p, "quoted-printable") ? QUOTED
-                                                                             : PLAIN;
+        h->coding = begins(value, "base64")             ? BASE64
+                    : begins(value, "quoted-printable") ? QUOTED
+                                                        : PLAIN;
     } else if (is_field(name, "Content-Disposition")) {
-        h->attached = value.len >= 10 && begins(value.p, "attachment");
+        h->attached = begins(value, "attachment");
         (void)nx_mime_param(h->name, sizeof h->name, value, "filename");
     }
 }
@@ -174,7 +176,7 @@ static void write_text(mail *m, const head *h, nx_str body)
     bool      known = true;
     nx_status st;
 
-    if (begins(h->type, "text/html") && !h->charset[0]) {
+    if (begins(nx_str_of(h->type), "text/html") && !h->charset[0]) {
         char     encoding[24];
         uint64_t odd = 0;
         st = nx_html_utf8(&text, encoding, body, &odd, m->err);
@@ -186,7 +188,7 @@ static void write_text(mail *m, const head *h, nx_str body)
         nx_compose_warn(&m->c, "a part that says it is %s holds no text", h->type);
     else if (st)
         m->c.st = st;
-    else if (begins(h->type, "text/html"))
+    else if (begins(nx_str_of(h->type), "text/html"))
         nx_html_compose(&m->c, s, m->limits->depth, &m->watch);
     else
         write_plain(m, s);
@@ -255,7 +257,7 @@ static int32_t choose(nx_str s, const char *boundary)
 
     for (int32_t i = 0; next_part(s, &at, boundary, &part); i++) {
         (void)read_head(&h, NULL, part);
-        if (begins(h.type, "text/plain") && !h.attached) return i;
+        if (begins(nx_str_of(h.type), "text/plain") && !h.attached) return i;
         last = i;
     }
     return last;
@@ -263,7 +265,7 @@ static int32_t choose(nx_str s, const char *boundary)
 
 static void multipart(mail *m, const head *h, nx_str body, int depth)
 {
-    bool    versions = begins(h->type, "multipart/alternative");
+    bool    versions = begins(nx_str_of(h->type), "multipart/alternative");
     int32_t chosen = versions ? choose(body, h->boundary) : -1;
     size_t  at = first_part(body, h->boundary);
     nx_str  part;
@@ -278,13 +280,14 @@ static void multipart(mail *m, const head *h, nx_str body, int depth)
 
 static void body_of(mail *m, const head *h, nx_str body, int depth)
 {
-    if (begins(h->type, "multipart/") && h->boundary[0]) {
+    if (begins(nx_str_of(h->type), "multipart/") && h->boundary[0]) {
         multipart(m, h, body, depth);
-    } else if (begins(h->type, "message/rfc822")) {
+    } else if (begins(nx_str_of(h->type), "message/rfc822")) {
         entity(m, body, true, depth + 1);
-    } else if (!h->attached && (begins(h->type, "text/") || begins(h->type, "multipart/"))) {
+    } else if (!h->attached &&
+               (begins(nx_str_of(h->type), "text/") || begins(nx_str_of(h->type), "multipart/"))) {
         write_text(m, h, body);
-    } else if (begins(h->type, "text/plain") || begins(h->type, "message/")) {
+    } else if (begins(nx_str_of(h->type), "text/plain") || begins(nx_str_of(h->type), "message/")) {
         write_text(m, h, body); /* attached, but as readable as the mail */
     } else {
         nx_compose_warn(&m->c, "attachment \"%s\" (%s) was not read", h->name, h->type);
@@ -310,7 +313,7 @@ static void entity(mail *m, nx_str s, bool whole, int depth)
     size_t    at = read_head(&h, whole ? m : NULL, s);
     nx_status st = NX_OK;
     body = (nx_str){s.p + at, s.len - at};
-    if (h.coding != PLAIN && !begins(h.type, "multipart/")) {
+    if (h.coding != PLAIN && !begins(nx_str_of(h.type), "multipart/")) {
         st = h.coding == BASE64 ? nx_mime_base64(&bytes, body, m->err)
                                 : nx_mime_quoted(&bytes, body, false, m->err);
         body = (nx_str){bytes.data ? bytes.data : "", bytes.len};
