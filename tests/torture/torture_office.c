@@ -134,7 +134,8 @@ static void try(nx_extract_fn fn, const char *kind, const char *bytes, size_t n,
     if (st == NX_EINTERNAL || st == NX_EINVAL || st == NX_EIO) broken = err.text;
     if (!st && nx_doc_check(&doc, &err)) broken = err.text;
     if (broken) {
-        fprintf(stderr, "%s, file %u: %s (%d, %d: %s)\n", kind, i, broken, st, err.status, err.text);
+        fprintf(stderr, "%s, file %u: %s (%d, %d: %s)\n", kind, i, broken, st, err.status,
+                err.text);
         exit(1);
     }
     *read += st == NX_OK;
